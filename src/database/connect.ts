@@ -1,0 +1,107 @@
+import { PGlite } from '@electric-sql/pglite'
+import { PrismaPg } from '@prisma/adapter-pg'
+import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils'
+import pg from 'pg'
+import { PrismaPGlite } from 'pglite-prisma-adapter'
+import { PrismaClient } from '../generated/prisma/client.js'
+import { type DataDirectoryLock, lockDataDirectory } from './lock.js'
+
+/** A client, or the same thing inside a transaction: what every query takes. */
+export type Db = Pick<PrismaClient, '$queryRaw' | '$executeRaw' | '$queryRawUnsafe' | '$executeRawUnsafe'> &
+  Omit<PrismaClient, '$connect' | '$disconnect' | '$on' | '$transaction' | '$extends'>
+
+/** A database that is connected but perhaps not migrated yet. */
+export type Connection = {
+  kind: 'embedded' | 'postgres'
+  client: PrismaClient
+  /** An adapter factory whose scripts run whole: see `scriptRunner`. */
+  migrationFactory(): SqlMigrationAwareDriverAdapterFactory
+  /** Runs `work` while no other process of this database does the same. */
+  exclusively<T>(work: () => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** Twenty transactions may queue behind a large push; Prisma's own limits of 2 s and 5 s would cut them. */
+const transactionOptions = { maxWait: 60_000, timeout: 120_000 }
+const poolSize = 10
+const connectTimeoutMs = 10_000
+/** Any fixed number; Postgres' advisory locks share one space a database. */
+const migrationLockId = 7_260_711_205_001n
+
+/**
+ * The adapters' own `executeScript` is unfit for migrations: one splits at every `;`, which cuts function bodies, and
+ * the other neither waits nor fails. One call of the driver runs the whole script, or none of it.
+ */
+function scriptRunner(
+  factory: SqlMigrationAwareDriverAdapterFactory,
+  runScript: (sql: string) => Promise<unknown>,
+): SqlMigrationAwareDriverAdapterFactory {
+  return {
+    provider: factory.provider,
+    adapterName: factory.adapterName,
+    connectToShadowDb: () => factory.connectToShadowDb(),
+    async connect() {
+      const adapter = await factory.connect()
+      adapter.executeScript = async (sql) => {
+        await runScript(sql)
+      }
+      return adapter
+    },
+  }
+}
+
+/** Connects to a Postgres server. Rejects when it does not answer within 10 s. */
+export async function connectPostgres(url: string): Promise<Connection> {
+  const poolOptions = { connectionString: url, max: poolSize, connectionTimeoutMillis: connectTimeoutMs }
+  const factory = new PrismaPg(poolOptions)
+  const client = new PrismaClient({ adapter: factory, transactionOptions })
+  await client.$queryRaw`SELECT 1`
+  const withClient = async <T>(use: (session: pg.Client) => Promise<T>): Promise<T> => {
+    const session = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs })
+    await session.connect()
+    try {
+      return await use(session)
+    } finally {
+      await session.end()
+    }
+  }
+  return {
+    kind: 'postgres',
+    client,
+    migrationFactory: () => scriptRunner(new PrismaPg({ ...poolOptions, max: 2 }), (sql) => withClient((session) => session.query(sql))),
+    exclusively: (work) =>
+      withClient(async (session) => {
+        await session.query('SELECT pg_advisory_lock($1)', [migrationLockId.toString()])
+        return work()
+      }),
+    close: () => client.$disconnect(),
+  }
+}
+
+/** Opens the embedded Postgres in `directory`, which this process alone may use until it closes. */
+export async function connectEmbedded(directory: string): Promise<Connection> {
+  const lock = await lockDataDirectory(directory)
+  try {
+    return embeddedConnection(await PGlite.create({ dataDir: `${directory}/postgres` }), lock)
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+/** Wraps an open PGlite; without a lock it belongs to a test that holds it in memory. */
+export function embeddedConnection(pglite: PGlite, lock?: DataDirectoryLock): Connection {
+  const factory = new PrismaPGlite(pglite)
+  const client = new PrismaClient({ adapter: factory, transactionOptions })
+  return {
+    kind: 'embedded',
+    client,
+    migrationFactory: () => scriptRunner(new PrismaPGlite(pglite), (sql) => pglite.exec(sql)),
+    exclusively: (work) => work(),
+    async close() {
+      await client.$disconnect()
+      if (!pglite.closed) await pglite.close()
+      await lock?.release()
+    },
+  }
+}

@@ -1,0 +1,129 @@
+import { mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** PGlite has no lock on its directory, and a second process would silently lose writes. */
+export type DataDirectoryLock = { release(): Promise<void> }
+
+type Holder = { pid: number; startedAt: string | null; host: string }
+
+const heartbeatMs = 2_000
+/** A holder on another host (a container that is gone, say) is believed dead after this long without a heartbeat. */
+const foreignSilenceMs = 10_000
+
+/** The directory is in use; `message` names the process that holds it. */
+export class DataDirectoryLocked extends Error {}
+
+/** Takes `<directory>/lock`, also from a holder that is no longer alive. Rejects with `DataDirectoryLocked`. */
+export async function lockDataDirectory(directory: string): Promise<DataDirectoryLock> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const path = join(directory, 'lock')
+  const self: Holder = { pid: process.pid, startedAt: await startTimeOf(process.pid), host: hostname() }
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    if (await createLock(path, self)) return holdLock(path, self)
+    const holder = await readHolder(path)
+    if (holder && (await isAlive(path, holder))) {
+      throw new DataDirectoryLocked(
+        `The embedded database in ${directory} is in use by process ${holder.pid} on ${holder.host}. ` +
+          'Stop that process, set PROMPTSYNC_DATA_DIR to another directory, or set DATABASE_URL to share a Postgres.',
+      )
+    }
+    await removeDeadLock(path, holder)
+  }
+  throw new DataDirectoryLocked(`The lock ${path} changed hands while it was being taken. Try again.`)
+}
+
+async function createLock(path: string, holder: Holder): Promise<boolean> {
+  try {
+    const file = await open(path, 'wx', 0o600)
+    await file.writeFile(JSON.stringify(holder))
+    await file.sync()
+    await file.close()
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Null when the file is gone or was cut off by a crash before it was written. */
+async function readHolder(path: string): Promise<Holder | null> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return ''
+    throw error
+  })
+  const match = /^\{"pid":(\d+),"startedAt":(?:null|"(\d+)"),"host":"([^"]*)"\}$/.exec(text)
+  return match ? { pid: Number(match[1]), startedAt: match[2] ?? null, host: match[3] ?? '' } : null
+}
+
+async function isAlive(path: string, holder: Holder): Promise<boolean> {
+  if (holder.host !== hostname()) return beats(path)
+  if (holder.pid === process.pid) return holder.startedAt === (await startTimeOf(process.pid)) && beats(path)
+  try {
+    process.kill(holder.pid, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+  }
+  // The number may have been given to another process since: then its start time differs.
+  return holder.startedAt === (await startTimeOf(holder.pid))
+}
+
+async function beats(path: string): Promise<boolean> {
+  const before = await modifiedAt(path)
+  for (let waited = 0; waited < foreignSilenceMs; waited += heartbeatMs / 4) {
+    await delay(heartbeatMs / 4)
+    if ((await modifiedAt(path)) !== before) return true
+  }
+  return false
+}
+
+async function modifiedAt(path: string): Promise<number> {
+  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return { mtimeMs: 0 }
+    throw error
+  })
+  return stats.mtimeMs
+}
+
+/**
+ * Moves a dead lock out of the way. Two processes may both have found it dead: the one that finds another holder
+ * in what it moved puts it back, so that a lock just taken is never lost.
+ */
+async function removeDeadLock(path: string, dead: Holder | null): Promise<void> {
+  const aside = `${path}.${process.pid}`
+  try {
+    await rename(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  const moved = await readHolder(aside)
+  if (JSON.stringify(moved) === JSON.stringify(dead)) await rm(aside, { force: true })
+  else await rename(aside, path)
+}
+
+/** Clock ticks since boot at which a process began, where the system tells (Linux); null elsewhere. */
+async function startTimeOf(pid: number): Promise<string | null> {
+  try {
+    const stats = await readFile(`/proc/${pid}/stat`, 'utf8')
+    return stats.slice(stats.lastIndexOf(')') + 2).split(' ')[19] ?? null
+  } catch {
+    return null
+  }
+}
+
+function holdLock(path: string, self: Holder): DataDirectoryLock {
+  const heartbeat = setInterval(() => {
+    const now = new Date()
+    utimes(path, now, now).catch((error: Error) => process.emitWarning(`The lock ${path} could not be renewed: ${error.message}`))
+  }, heartbeatMs)
+  heartbeat.unref()
+  return {
+    async release() {
+      clearInterval(heartbeat)
+      const holder = await readHolder(path)
+      if (JSON.stringify(holder) === JSON.stringify(self)) await rm(path, { force: true })
+    },
+  }
+}
