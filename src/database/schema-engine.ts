@@ -14,20 +14,40 @@ type SchemaEngine = {
   diff(input: object): Promise<{ stdout?: string | null }>
 }
 
+// Node's type declarations leave WebAssembly to the DOM's, which do not belong in a server.
+declare const WebAssembly: {
+  instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: Record<string, unknown> } }>
+}
+
 const require = createRequire(import.meta.url)
 
-/**
- * Loads Prisma's schema engine from its WebAssembly build. Its ESM entry imports the `.wasm` file, which
- * Node 20 refuses, so it is instantiated by hand.
- */
-async function openSchemaEngine(schema: string, factory: SqlMigrationAwareDriverAdapterFactory): Promise<SchemaEngine> {
+type Bindings = typeof import('@prisma/schema-engine-wasm/schema_engine_bg')
+
+// The bindings hold one instance for the whole process: a second one would pull the memory from under the first.
+let loading: Promise<Bindings> | undefined
+
+/** Loads Prisma's schema engine by hand: its ESM entry imports the `.wasm` file, which Node 20 refuses. */
+function loadBindings(): Promise<Bindings> {
+  loading ??= instantiateBindings().catch((error: unknown) => {
+    loading = undefined
+    throw error
+  })
+  return loading
+}
+
+async function instantiateBindings(): Promise<Bindings> {
   const bindings = await import('@prisma/schema-engine-wasm/schema_engine_bg')
   const folder = dirname(require.resolve('@prisma/schema-engine-wasm/schema_engine_bg'))
   const wasm = await readFile(join(folder, 'schema_engine_bg.wasm'))
   const { instance } = await WebAssembly.instantiate(wasm, { './schema_engine_bg.js': bindings })
   bindings.__wbg_set_wasm(instance.exports)
   ;(instance.exports.__wbindgen_start as () => void)()
-  return bindings.SchemaEngine.new(
+  return bindings
+}
+
+async function openSchemaEngine(schema: string, factory: SqlMigrationAwareDriverAdapterFactory): Promise<SchemaEngine> {
+  const { SchemaEngine } = await loadBindings()
+  return SchemaEngine.new(
     { datamodels: [['schema.prisma', schema]] },
     () => undefined,
     bindMigrationAwareSqlAdapterFactory(factory),
@@ -68,7 +88,7 @@ export async function diffToSchema(
 ): Promise<string> {
   const engine = await openSchemaEngine(schema, factory)
   const { stdout } = await engine.diff({
-    from: from === 'empty' ? { tag: 'empty' } : { tag: 'url', url: 'postgresql://adapter' },
+    from: from === 'empty' ? { tag: 'empty' } : { tag: 'schemaDatasource', files: [{ path: 'schema.prisma', content: schema }], configDir: '.' },
     to: { tag: 'schemaDatamodel', files: [{ path: 'schema.prisma', content: schema }] },
     script: true,
     shadowDatabaseUrl: null,

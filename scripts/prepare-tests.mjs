@@ -1,0 +1,49 @@
+// Readies the test runner and a migrated database that each test file copies, where that has not been done yet.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { PGlite } from '@electric-sql/pglite'
+import pg from 'pg'
+import { connectPostgres, embeddedConnection } from '../src/database/connect.ts'
+import { migrate } from '../src/database/migrate.ts'
+import { templateDatabase, templateFile } from '../test/helpers/template.ts'
+
+// tap builds its plugins in once; its own TypeScript plugin cannot work with this compiler.
+const builtPlugins = 'node_modules/@tapjs/test/test-built/dist/esm/index.js'
+if (!existsSync(builtPlugins) || readFileSync(builtPlugins, 'utf8').includes('@tapjs/typescript')) {
+  const { status, stderr, stdout } = spawnSync(process.execPath, ['node_modules/tap/dist/esm/run.mjs', 'build'], { encoding: 'utf8' })
+  if (status !== 0) {
+    process.stderr.write(`${stdout}${stderr}`)
+    process.exit(status ?? 1)
+  }
+}
+
+async function prepareEmbedded() {
+  const file = await templateFile()
+  if (existsSync(file)) return
+  const pglite = await PGlite.create()
+  await migrate(embeddedConnection(pglite))
+  const tar = Buffer.from(await (await pglite.dumpDataDir('none')).arrayBuffer())
+  mkdirSync('test/.cache', { recursive: true })
+  writeFileSync(`${file}.${process.pid}`, tar)
+  renameSync(`${file}.${process.pid}`, file)
+  await pglite.close()
+}
+
+async function preparePostgres(url) {
+  const name = await templateDatabase()
+  const server = new pg.Client({ connectionString: url })
+  await server.connect()
+  const { rowCount } = await server.query('SELECT 1 FROM pg_database WHERE datname = $1', [name])
+  if (rowCount === 0) {
+    await server.query(`CREATE DATABASE ${name}`)
+    const target = new URL(url)
+    target.pathname = `/${name}`
+    const connection = await connectPostgres(target.href)
+    await migrate(connection)
+    await connection.close()
+  }
+  await server.end()
+}
+
+if (process.env.TEST_DATABASE_URL) await preparePostgres(process.env.TEST_DATABASE_URL)
+else await prepareEmbedded()

@@ -1,0 +1,21 @@
+// Writes openapi/openapi.json from the routes; with --check it only compares, and fails when the file is not current.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { PGlite } from '@electric-sql/pglite'
+import pino from 'pino'
+import { buildApp } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
+import { embeddedConnection } from '../src/database/connect.ts'
+import { assembleDeps } from '../src/deps.ts'
+
+const file = 'openapi/openapi.json'
+const deps = await assembleDeps(embeddedConnection(await PGlite.create()), loadConfig({}), pino({ level: 'silent' }), () => new Date())
+const app = await buildApp(deps)
+await app.ready()
+const text = `${JSON.stringify(app.swagger(), null, 2)}\n`
+await app.close()
+await deps.close()
+if (!process.argv.includes('--check')) writeFileSync(file, text)
+else if (readFileSync(file, 'utf8') !== text) {
+  process.stderr.write(`${file} is not current. Run: npm run openapi\n`)
+  process.exit(1)
+}

@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto'
+import Fastify, { LogController } from 'fastify'
+import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Deps } from './deps.js'
+import { aliasRoutes } from './features/aliases/aliases.routes.js'
+import { auditRoutes } from './features/audit/audit.routes.js'
+import { canaryRoutes } from './features/canaries/canaries.routes.js'
+import { fetchRoutes } from './features/fetch/fetch.routes.js'
+import { keyRoutes } from './features/keys/keys.routes.js'
+import { projectRoutes } from './features/projects/projects.routes.js'
+import { promptRoutes } from './features/prompts/prompts.routes.js'
+import { pushRoutes } from './features/push/push.routes.js'
+import { releaseRoutes } from './features/releases/releases.routes.js'
+import { type App, validateWithZod } from './http.js'
+import { authPlugin } from './plugins/auth.js'
+import { bodyPlugin } from './plugins/body.js'
+import { healthPlugin } from './plugins/health.js'
+import { methodsPlugin } from './plugins/methods.js'
+import { openapiPlugin } from './plugins/openapi.js'
+import { answerClientError, problemsPlugin } from './plugins/problems.js'
+
+/** Longer than any name: 200 characters of four bytes, each written as `%xx`. The grammar decides, not the router. */
+const maxParamLength = 8_192
+/** A push of the largest size may take this long to arrive. */
+const requestTimeoutMs = 120_000
+
+/** The whole service on the given dependencies, ready to listen or to be injected. */
+export async function buildApp(deps: Deps): Promise<App> {
+  const app = Fastify({
+    loggerInstance: deps.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: deps.config.bodyLimitBytes,
+    routerOptions: { maxParamLength },
+    trustProxy: deps.config.trustProxy,
+    requestTimeout: requestTimeoutMs,
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    genReqId: ({ headers }) => requestIdFrom(headers['x-request-id']) ?? randomUUID(),
+    // The older documents call every path below /api.
+    rewriteUrl: ({ url = '/' }) => (url.startsWith('/api/') ? url.slice('/api'.length) : url),
+  }).withTypeProvider<ZodTypeProvider>()
+
+  app.decorate('deps', deps)
+  app.setValidatorCompiler(validateWithZod)
+  app.setSerializerCompiler(serializerCompiler)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+
+  await app.register(problemsPlugin)
+  await app.register(bodyPlugin)
+  await app.register(methodsPlugin)
+  await app.register(authPlugin)
+  await app.register(openapiPlugin)
+  await app.register(healthPlugin)
+
+  await app.register(pushRoutes)
+  await app.register(fetchRoutes)
+  await app.register(promptRoutes)
+  await app.register(releaseRoutes)
+  await app.register(aliasRoutes)
+  await app.register(canaryRoutes)
+  await app.register(projectRoutes)
+  await app.register(keyRoutes)
+  await app.register(auditRoutes)
+
+  app.refuseOtherMethods()
+  return app as unknown as App
+}
+
+/** A caller's own request id, where it is short and plain enough to be put into headers and logs. */
+function requestIdFrom(header: string | string[] | undefined): string | null {
+  return typeof header === 'string' && /^[\w.:-]{1,128}$/.test(header) ? header : null
+}

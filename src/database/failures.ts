@@ -1,0 +1,37 @@
+/** Reads what the driver adapters say of an error; the two engines give Prisma's own codes differently. */
+
+type AdapterError = { code?: unknown; meta?: { driverAdapterError?: { cause?: AdapterCause } }; cause?: unknown; message?: unknown }
+type AdapterCause = { kind?: unknown; originalCode?: unknown }
+
+const connectionKinds = new Set(['ConnectionClosed', 'DatabaseNotReachable', 'SocketTimeout', 'TlsConnectionError', 'TooManyConnections'])
+/** Prisma's own: unreachable, timed out, closed, no connection to be had, transaction lost. */
+const connectionCodes = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2037', 'P2028'])
+const socketCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'])
+
+function causeOf(error: unknown): AdapterCause | undefined {
+  const { meta, cause } = (error ?? {}) as AdapterError
+  return meta?.driverAdapterError?.cause ?? (cause as AdapterCause | undefined)
+}
+
+/** The five characters of SQLSTATE, where a statement was refused. */
+export function sqlState(error: unknown): string | undefined {
+  const code = causeOf(error)?.originalCode
+  return typeof code === 'string' ? code : undefined
+}
+
+export function isUniqueViolation(error: unknown): boolean {
+  return sqlState(error) === '23505'
+}
+
+/** Whether the database could not be asked, as opposed to having refused. */
+export function isConnectionLoss(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as AdapterError
+  const state = sqlState(error) ?? ''
+  return (
+    connectionCodes.has(String(code)) ||
+    socketCodes.has(String(code)) ||
+    connectionKinds.has(String(causeOf(error)?.kind)) ||
+    /^(08|57P0|53300)/.test(state) ||
+    /terminated unexpectedly|Connection terminated|timeout exceeded when trying to connect|PGlite is closed/.test(String(message))
+  )
+}

@@ -1,0 +1,55 @@
+import { LRUCache } from 'lru-cache'
+import pino, { type Logger } from 'pino'
+import type { Config } from './config.js'
+import { type Connection, connectEmbedded, connectPostgres } from './database/connect.js'
+import type { CheckedKey } from './lib/access.js'
+import { type Builtins, loadBuiltins } from './lib/builtins.js'
+import type { Variable } from './lib/template/variables.js'
+import { createWriteQueue, type WriteQueue } from './lib/write-queue.js'
+
+/** Everything a service may use. Inside a transaction it is `{ ...deps, db: tx }`. */
+export type Deps = {
+  db: Connection['client']
+  connection: Connection
+  config: Config
+  log: Logger
+  now: () => Date
+  writes: WriteQueue
+  builtins: Builtins
+  /** Keys by the hex of their hash, with when each was last read from the database. */
+  keys: LRUCache<string, CheckedKey>
+  /** Last uses that are not in the database yet, by key id. */
+  keyUses: Map<string, Date>
+  /** What a template asks for, by the text; found by parsing on load, never stored. */
+  variables: LRUCache<string, Variable[]>
+  close(): Promise<void>
+}
+
+/** Writers over all projects share half of the connections, so that readers always find one. */
+const writeLimits = { concurrent: 4, waiting: 1_000 }
+const keyCacheSize = 10_000
+const variablesCacheBytes = 16 * 1024 ** 2
+
+/** Connects to what the configuration names. The database may not be migrated yet. */
+export async function createDeps(config: Config): Promise<Deps> {
+  const connection = config.databaseUrl ? await connectPostgres(config.databaseUrl) : await connectEmbedded(config.dataDirectory)
+  // Logs go to stderr: stdout is for what a person at the terminal reads.
+  const log = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: false }))
+  return assembleDeps(connection, config, log, () => new Date())
+}
+
+export async function assembleDeps(connection: Connection, config: Config, log: Logger, now: () => Date): Promise<Deps> {
+  return {
+    db: connection.client,
+    connection,
+    config,
+    log,
+    now,
+    writes: createWriteQueue(writeLimits),
+    builtins: await loadBuiltins(),
+    keys: new LRUCache({ max: keyCacheSize }),
+    keyUses: new Map(),
+    variables: new LRUCache({ maxSize: variablesCacheBytes, sizeCalculation: (_, text) => text.length * 2 + 512 }),
+    close: () => connection.close(),
+  }
+}

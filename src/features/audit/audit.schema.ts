@@ -1,0 +1,27 @@
+import { z } from 'zod'
+import { JsonObject, page, PageQuery, text, Timestamp } from '../../lib/schemas.js'
+
+export const AuditQuery = PageQuery.extend({
+  action: text(100).optional().meta({ description: 'Only this action, `alias.move` say.' }),
+  actor: text(200).optional().meta({ description: 'Only what the key of this name did.' }),
+  target: text(500).optional().meta({ description: 'Only what was done to this target.' }),
+})
+export type AuditQuery = z.infer<typeof AuditQuery>
+
+export const AuditEntry = z
+  .object({
+    id: z.string(),
+    project: z.string().nullable(),
+    actor: z.string(),
+    keyId: z.string().nullable(),
+    action: z.string(),
+    target: z.string(),
+    requestId: z.string(),
+    before: JsonObject.nullable(),
+    after: JsonObject.nullable(),
+    createdAt: Timestamp,
+  })
+  .meta({ id: 'AuditEntry' })
+export type AuditEntry = z.infer<typeof AuditEntry>
+
+export const AuditPage = page(AuditEntry)

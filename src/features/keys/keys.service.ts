@@ -1,0 +1,155 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { Deps } from '../../deps.js'
+import { AppError } from '../../errors.js'
+import { type Actor, type CheckedKey, type Project, type Scope } from '../../lib/access.js'
+import { decodeCursor, toPage } from '../../lib/cursor.js'
+import type { PageQuery } from '../../lib/schemas.js'
+import { createSecret, hashSecret } from '../../lib/secrets.js'
+import { recordAudit } from '../audit/audit.service.js'
+import { findProject, transact } from '../projects/projects.service.js'
+import type { CreateKey, Key, NewKey } from './keys.schema.js'
+
+/** A key is believed for this long; revoked elsewhere, it stops within the 10 s that are promised. */
+const recheckMs = 8_000
+const maxSecretLength = 512
+
+/** The actor of a key that was sent. Throws `auth.*` for one that is not good. */
+export async function authenticate(deps: Deps, secret: string): Promise<Actor> {
+  const now = deps.now()
+  const hash = hashSecret(secret.slice(0, maxSecretLength))
+  const cacheKey = Buffer.from(hash).toString('hex')
+  let key = deps.keys.get(cacheKey)
+  if (!key || now.getTime() - key.checkedAtMs >= recheckMs) {
+    key = await loadKey(deps, hash, now)
+    deps.keys.set(cacheKey, key)
+  }
+  if (key.revokedAt) throw new AppError('auth.revoked', `Key "${key.actor.name}" was revoked. Use another key.`)
+  if (key.expiresAt && key.expiresAt <= now) throw new AppError('auth.expired', `Key "${key.actor.name}" has expired. Use another key.`)
+  if (key.actor.keyId) deps.keyUses.set(key.actor.keyId, now)
+  return key.actor
+}
+
+async function loadKey({ db }: Deps, hash: Uint8Array<ArrayBuffer>, now: Date): Promise<CheckedKey> {
+  const row = await db.apiKey.findUnique({ where: { secretHash: hash } })
+  if (!row || !timingSafeEqual(row.secretHash, hash)) {
+    throw new AppError('auth.invalid', 'The key is not known here. Check that it is complete and meant for this server.')
+  }
+  return {
+    actor: { keyId: row.id, name: row.name, scopes: row.scopes as Scope[], projectId: row.projectId },
+    expiresAt: row.expiresAt,
+    revokedAt: row.revokedAt,
+    checkedAtMs: now.getTime(),
+  }
+}
+
+/** Makes a key; its secret is in this answer and nowhere else. */
+export async function createKey(deps: Deps, by: { actor: Actor; requestId: string }, input: CreateKey): Promise<NewKey> {
+  const project = await projectOfNewKey(deps, by.actor, input.project ?? null)
+  const secret = createSecret()
+  return transact(deps, async (tx) => {
+    const row = await tx.apiKey.create({
+      data: {
+        name: input.name,
+        projectId: project?.id ?? null,
+        scopes: [...new Set(input.scopes)],
+        expiresAt: input.expiresAt ? new Date(input.expiresAt) : null,
+        secretHash: hashSecret(secret),
+      },
+    })
+    const key = toKey({ ...row, project })
+    await recordAudit(tx, by, { project: key.project, action: 'key.create', target: key.id, after: key })
+    return { ...key, secret }
+  })
+}
+
+async function projectOfNewKey(deps: Deps, actor: Actor, slug: string | null): Promise<Project | null> {
+  if (slug === null) {
+    if (actor.projectId === null) return null
+    throw new AppError('scope.global', 'Without "project" the key would be global, which only a global admin can make. Name your project.')
+  }
+  const project = await findProject(deps, { slug })
+  if (!project || (actor.projectId !== null && actor.projectId !== project.id)) {
+    throw new AppError('project.not_found', `No project "${slug}" is known to this key.`)
+  }
+  return project
+}
+
+export async function listKeys({ db }: Deps, project: Project | null, query: PageQuery) {
+  const position = decodeCursor(query.cursor, ['string', 'string'])
+  const after = position && { createdAt: toDate(position[0]), id: String(position[1]) }
+  const rows = await db.apiKey.findMany({
+    where: {
+      ...(project ? { projectId: project.id } : {}),
+      ...(after ? { OR: [{ createdAt: { gt: after.createdAt } }, { createdAt: after.createdAt, id: { gt: toUuid(after.id) } }] } : {}),
+    },
+    include: { project: { select: { slug: true } } },
+    orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
+    take: query.limit + 1,
+  })
+  return toPage(rows, query.limit, (row) => [row.createdAt.toISOString(), row.id], toKey)
+}
+
+/** Revokes a key at once here and within 10 s elsewhere. A key of another project is not found. */
+export async function revokeKey(deps: Deps, by: { actor: Actor; requestId: string }, id: string): Promise<Key> {
+  const revoked = await transact(deps, async (tx) => {
+    const row = await tx.apiKey.findUnique({ where: { id }, include: { project: { select: { slug: true } } } })
+    if (!row || (by.actor.projectId !== null && row.projectId !== by.actor.projectId)) {
+      throw new AppError('key.not_found', `No key has the id ${id}. See GET /keys.`)
+    }
+    if (row.revokedAt) return { key: toKey(row), hash: row.secretHash }
+    const after = await tx.apiKey.update({
+      where: { id },
+      data: { revokedAt: deps.now() },
+      include: { project: { select: { slug: true } } },
+    })
+    await recordAudit(tx, by, { project: row.project?.slug ?? null, action: 'key.revoke', target: id, before: toKey(row), after: toKey(after) })
+    return { key: toKey(after), hash: row.secretHash }
+  })
+  deps.keys.delete(Buffer.from(revoked.hash).toString('hex'))
+  return revoked.key
+}
+
+/** Writes the last uses noted since the last call, in one statement. */
+export async function flushKeyUses({ db, keyUses }: Deps): Promise<void> {
+  if (keyUses.size === 0) return
+  const uses = [...keyUses].map(([id, at]) => ({ id, at: at.toISOString() }))
+  keyUses.clear()
+  await db.$executeRaw`
+    UPDATE api_keys SET last_used_at = used.at
+    FROM json_to_recordset(${JSON.stringify(uses)}::json) AS used(id uuid, at timestamptz)
+    WHERE api_keys.id = used.id`
+}
+
+type KeyRow = {
+  id: string
+  name: string
+  scopes: string[]
+  createdAt: Date
+  expiresAt: Date | null
+  revokedAt: Date | null
+  lastUsedAt: Date | null
+  project: { slug: string } | null
+}
+
+function toKey(row: KeyRow): Key {
+  return {
+    id: row.id,
+    name: row.name,
+    project: row.project?.slug ?? null,
+    scopes: row.scopes as Scope[],
+    createdAt: row.createdAt.toISOString(),
+    expiresAt: row.expiresAt?.toISOString() ?? null,
+    revokedAt: row.revokedAt?.toISOString() ?? null,
+    lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
+  }
+}
+
+// A position made by hand may hold anything: what is no date or id starts the list anew.
+function toDate(part: string | number | undefined): Date {
+  const date = new Date(String(part))
+  return Number.isNaN(date.getTime()) ? new Date(0) : date
+}
+
+function toUuid(text: string): string {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text) ? text : '00000000-0000-0000-0000-000000000000'
+}

@@ -1,0 +1,192 @@
+import type { Db } from '../../database/connect.js'
+import type { Deps } from '../../deps.js'
+import { AppError } from '../../errors.js'
+import { Prisma } from '../../generated/prisma/client.js'
+import type { Caller, Project } from '../../lib/access.js'
+import { decodeCursor, toPage } from '../../lib/cursor.js'
+import { refOf } from '../../lib/names.js'
+import type { PageQuery } from '../../lib/schemas.js'
+import { didYouMean } from '../../lib/suggest.js'
+import { recordAudit } from '../audit/audit.service.js'
+import { writeProject } from '../projects/projects.service.js'
+import type { Prompt, PromptListQuery, UpdatePrompt, Version } from './prompts.schema.js'
+
+type Row = {
+  id: bigint
+  name: string
+  title: string | null
+  description: string | null
+  labels: string[]
+  metadata: Record<string, unknown>
+  created_at: Date
+  updated_at: Date
+  archived: boolean
+  latest_number: number | null
+  latest_label: string | null
+  latest_hash: string | null
+  latest_created_at: Date | null
+}
+
+/** Aliases shown with one prompt; GET /aliases lists them all. */
+const maxAliasesShown = 100
+
+const selectPrompts = Prisma.sql`
+  SELECT p.id, p.name, p.title, p.description, p.labels, p.metadata, p.created_at, p.updated_at, p.archived_at IS NOT NULL AS archived,
+    v.number AS latest_number, v.label AS latest_label, v.content_hash AS latest_hash, v.created_at AS latest_created_at
+  FROM prompts p LEFT JOIN versions v ON v.prompt_id = p.id AND v.number = p.version_number`
+
+/** By name, archived ones left out. */
+export async function listPrompts({ db }: Deps, project: Project, query: PromptListQuery) {
+  const position = decodeCursor(query.cursor, ['string'])
+  const conditions = [Prisma.sql`p.project_id = ${project.id}`, Prisma.sql`p.archived_at IS NULL`]
+  if (position) conditions.push(Prisma.sql`p.name > ${String(position[0])}`)
+  if (query.label !== undefined) conditions.push(Prisma.sql`${query.label} = ANY(p.labels)`)
+  if (query.search !== undefined) {
+    conditions.push(Prisma.sql`position(lower(${query.search}) IN lower(concat_ws(' ', p.name, p.title, p.description))) > 0`)
+  }
+  const rows = await db.$queryRaw<Row[]>`
+    ${selectPrompts} WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY p.name LIMIT ${query.limit + 1}`
+  const aliases = await aliasesOf(db, project, rows.slice(0, query.limit).map((row) => row.id))
+  return toPage(
+    rows,
+    query.limit,
+    (row) => [row.name],
+    (row) => toPrompt(row, aliases.get(row.id) ?? []),
+  )
+}
+
+export async function getPrompt({ db }: { db: Db }, project: Project, name: string): Promise<Prompt> {
+  const row = await requirePrompt(db, project, name)
+  return toPrompt(row, (await aliasesOf(db, project, [row.id])).get(row.id) ?? [])
+}
+
+async function requirePrompt(db: Db, project: Project, name: string): Promise<Row> {
+  const [row] = await db.$queryRaw<Row[]>`${selectPrompts} WHERE p.project_id = ${project.id} AND p.name = ${name}`
+  if (row) return row
+  const near = await db.prompt.findMany({
+    where: { projectId: project.id, archivedAt: null, name: { startsWith: name.slice(0, 1) } },
+    select: { name: true },
+    take: 500,
+  })
+  throw new AppError('prompt.not_found', `No prompt "${name}" in project "${project.slug}".${didYouMean(name, near.map((other) => other.name))}`)
+}
+
+type AliasOfPrompt = { prompt_id: bigint; name: string; pinned: boolean; number: number; label: string | null; release_number: number | null; release_label: string | null }
+
+/** Which aliases give which version of some prompts: their pins, and project aliases whose release holds them. */
+async function aliasesOf(db: Db, project: Project, promptIds: bigint[]): Promise<Map<bigint, Prompt['aliases']>> {
+  const rows = await db.$queryRaw<AliasOfPrompt[]>`
+    SELECT p.id AS prompt_id, a.name, a.prompt_id IS NOT NULL AS pinned, v.number, v.label, r.number AS release_number, r.label AS release_label
+    FROM unnest(${promptIds}::bigint[]) AS p(id)
+    JOIN aliases a ON a.project_id = ${project.id} AND a.deleted_at IS NULL AND (a.prompt_id IS NULL OR a.prompt_id = p.id)
+    LEFT JOIN releases r ON r.id = a.release_id
+    LEFT JOIN LATERAL (
+      SELECT e.version_id FROM release_entries e
+      WHERE e.prompt_id = p.id AND e.release_id = ANY(r.lineage) ORDER BY e.release_id DESC LIMIT 1) held ON true
+    JOIN versions v ON v.id = coalesce(a.version_id, held.version_id)
+    ORDER BY a.name, pinned`
+  const byPrompt = new Map<bigint, Prompt['aliases']>()
+  for (const row of rows) {
+    const aliases = byPrompt.get(row.prompt_id) ?? []
+    if (aliases.length >= maxAliasesShown) continue
+    const release = row.release_number === null ? null : refOf('r', { number: row.release_number, label: row.release_label })
+    aliases.push({ name: row.name, release, version: refOf('v', row), pinned: row.pinned })
+    byPrompt.set(row.prompt_id, aliases)
+  }
+  return byPrompt
+}
+
+function toPrompt(row: Row, aliases: Prompt['aliases']): Prompt {
+  return {
+    name: row.name,
+    title: row.title,
+    description: row.description,
+    labels: row.labels,
+    metadata: row.metadata,
+    latest: row.latest_number === null || row.archived
+      ? null
+      : {
+          version: refOf('v', { number: row.latest_number, label: row.latest_label }),
+          number: row.latest_number,
+          contentHash: row.latest_hash ?? '',
+          createdAt: (row.latest_created_at ?? row.created_at).toISOString(),
+        },
+    aliases,
+    archived: row.archived,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  }
+}
+
+/** Newest first. */
+export async function listVersions({ db }: Deps, project: Project, name: string, query: PageQuery) {
+  const position = decodeCursor(query.cursor, ['number'])
+  const prompt = await requirePrompt(db, project, name)
+  const rows = await db.version.findMany({
+    where: { promptId: prompt.id, ...(position ? { number: { lt: Number(position[0]) } } : {}) },
+    orderBy: { number: 'desc' },
+    take: query.limit + 1,
+    omit: { content: true, messages: true, config: true, inputs: true },
+    include: { release: true },
+  })
+  return toPage(
+    rows,
+    query.limit,
+    (row) => [row.number],
+    ({ release, ...row }): Version => ({
+      version: refOf('v', row),
+      number: row.number,
+      label: row.label,
+      type: row.type as Version['type'],
+      template: row.template as Version['template'],
+      contentHash: row.contentHash,
+      variantCount: (row.variants as unknown[]).length,
+      release: refOf('r', release),
+      message: release.message,
+      git:
+        release.gitCommit === null
+          ? null
+          : { repo: release.gitRepo, commit: release.gitCommit, branch: release.gitBranch, dirty: release.gitDirty },
+      path: row.path,
+      createdAt: row.createdAt.toISOString(),
+    }),
+  )
+}
+
+/** Title, description, labels and metadata; what is not given stays. */
+export async function updatePrompt(deps: Deps, caller: Caller, name: string, changes: UpdatePrompt): Promise<Prompt> {
+  return changePrompt(deps, caller, name, 'prompt.update', (row) => {
+    const { title, description, labels, metadata } = row
+    const next = { title, description, labels, metadata, ...definedOf(changes) }
+    return JSON.stringify(next) === JSON.stringify({ title, description, labels, metadata }) ? null : { ...definedOf(changes) }
+  })
+}
+
+/** Takes a prompt out of lists, of `latest` and of the next release. Every ref that exists keeps answering. */
+export async function archivePrompt(deps: Deps, caller: Caller, name: string): Promise<Prompt> {
+  return changePrompt(deps, caller, name, 'prompt.archive', (row) => (row.archived ? null : { archivedAt: deps.now() }))
+}
+
+/** Makes a change to one prompt with its audit entry, unless `change` finds that there is none to make. */
+async function changePrompt(
+  deps: Deps,
+  caller: Caller,
+  name: string,
+  action: string,
+  change: (row: Row) => object | null,
+): Promise<Prompt> {
+  return writeProject(deps, caller.project, async (tx, project) => {
+    const row = await requirePrompt(tx, project, name)
+    const data = change(row)
+    if (data) {
+      await tx.prompt.update({ where: { id: row.id }, data: { ...data, updatedAt: deps.now() } })
+      const after = toPrompt(await requirePrompt(tx, project, name), [])
+      await recordAudit(tx, caller, { project: project.slug, action, target: name, before: toPrompt(row, []), after })
+    }
+    return getPrompt({ db: tx }, project, name)
+  })
+}
+
+function definedOf<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>
+}

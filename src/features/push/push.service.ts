@@ -1,0 +1,231 @@
+import { randomUUID } from 'node:crypto'
+import type { Db } from '../../database/connect.js'
+import type { Deps } from '../../deps.js'
+import { AppError } from '../../errors.js'
+import { Prisma } from '../../generated/prisma/client.js'
+import { type Caller, hasScope, type Project } from '../../lib/access.js'
+import { refOf } from '../../lib/names.js'
+import { applyMove } from '../aliases/aliases.service.js'
+import { recordAudit } from '../audit/audit.service.js'
+import { writeProject } from '../projects/projects.service.js'
+import { insertRelease, linkCommit, type ReleaseRow, releaseRef } from '../releases/releases.service.js'
+import { writeEntries } from '../releases/snapshots.service.js'
+import { type KnownPrompt, type PlannedPrompt, type PushPlan, planPush } from './plan.service.js'
+import { type PreparedPrompt, type PreparedPush, preparePush } from './prepare.service.js'
+import type { PushAnswer } from './push.schema.js'
+
+/** Rows a statement: larger ones hold more memory at once than they save in time. */
+const chunkSize = 500
+
+/** A JSON list of texts as a Postgres array. */
+const labelsOf = Prisma.sql`ARRAY(SELECT json_array_elements_text(coalesce(row.labels, '[]')))`
+
+/**
+ * Makes a release of what is pushed: versions, release, alias move and audit entry in one transaction. Repeating a
+ * push makes nothing; `created` tells whether a release was made.
+ */
+export async function push(
+  deps: Deps,
+  caller: Caller,
+  body: unknown,
+  ifMatch: string | undefined,
+): Promise<{ answer: PushAnswer; created: boolean }> {
+  const prepared = await preparePush(body, caller.project.settings, (prompts) => findAccepted(deps.db, caller.project, prompts))
+  if (prepared.request.alias !== undefined && !hasScope(caller.actor, 'aliases:write')) {
+    throw new AppError('scope.missing', 'Moving an alias needs the scope "aliases:write", which this key lacks. Push without "alias", or use another key.')
+  }
+  return writeProject(deps, caller.project, async (tx, project) => {
+    const plan = await planPush(tx, project, prepared, ifMatch)
+    if (prepared.request.dryRun) return { answer: dryAnswer(prepared, plan), created: false }
+    return applyPush(deps, tx, { ...caller, project }, prepared, plan)
+  })
+}
+
+/** Which of the pushed contents are the newest of their prompts already, so that their templates need no parsing. */
+async function findAccepted(db: Db, project: Project, prompts: PreparedPrompt[]): Promise<(prompt: PreparedPrompt) => boolean> {
+  const names = prompts.map(({ name }) => name)
+  const rows = await db.$queryRaw<{ name: string; content_hash: string }[]>`
+    SELECT p.name, v.content_hash FROM prompts p JOIN versions v ON v.prompt_id = p.id AND v.number = p.version_number
+    WHERE p.project_id = ${project.id} AND p.name = ANY(${names})`
+  const accepted = new Map(rows.map((row) => [row.name, row.content_hash]))
+  return ({ name, contentHash }) => accepted.get(name) === contentHash
+}
+
+/** A planned prompt with the version it has once the push is applied. */
+type Settled = { plan: PlannedPrompt; promptId: bigint; versionId: string; number: number; label: string | null }
+
+async function applyPush(deps: Deps, tx: Db, caller: Caller, push: PreparedPush, plan: PushPlan): Promise<{ answer: PushAnswer; created: boolean }> {
+  const { project } = caller
+  const label = push.request.version ?? null
+  const release =
+    plan.existing ??
+    (await insertRelease(tx, project, {
+      base: plan.base,
+      label,
+      message: push.request.message ?? null,
+      git: push.git,
+      actor: caller.actor.name,
+    }))
+  const promptIds = await insertPrompts(tx, project, plan.prompts)
+  const updated = await updatePrompts(deps, tx, plan.prompts)
+  const settled = plan.prompts.map((prompt) => settle(prompt, promptIds, release))
+  await insertVersions(tx, release, settled)
+  if (!plan.existing) await writeEntries(tx, release.id, plan.base, changesOf(plan, settled))
+  const linked = push.git ? await linkCommit(tx, project, push.git.commit, release.id) : false
+  if (!plan.existing || linked || updated > 0) await auditPush(tx, caller, plan, release, settled)
+  const alias = await movePushedAlias(deps, tx, caller, push, plan, release)
+  return { answer: toAnswer(plan, release, settled, alias), created: plan.existing === null }
+}
+
+function settle(plan: PlannedPrompt, promptIds: Map<string, bigint>, release: ReleaseRow): Settled {
+  const { pushed, known, reused } = plan
+  const promptId = known?.id ?? promptIds.get(pushed.name)
+  if (promptId === undefined) throw new Error(`Prompt ${pushed.name} was not stored.`)
+  if (reused) return { plan, promptId, versionId: reused.versionId, number: reused.number, label: reused.label }
+  return { plan, promptId, versionId: randomUUID(), number: (known?.versionNumber ?? 0) + 1, label: release.label }
+}
+
+async function insertPrompts(tx: Db, project: Project, prompts: PlannedPrompt[]): Promise<Map<string, bigint>> {
+  const ids = new Map<string, bigint>()
+  for (const chunk of chunksOf(prompts.filter(({ known }) => known === null))) {
+    const rows = JSON.stringify(chunk.map(({ pushed: { name, fields } }) => ({ name, ...fields })))
+    const inserted = await tx.$queryRaw<{ id: bigint; name: string }[]>`
+      INSERT INTO prompts (project_id, name, title, description, labels, metadata, version_number)
+      SELECT ${project.id}, name, title, description, ${labelsOf}, coalesce(metadata, '{}'), 1
+      FROM json_to_recordset(${rows}::json) AS row(name text, title text, description text, labels json, metadata json)
+      RETURNING id, name`
+    for (const { id, name } of inserted) ids.set(name, id)
+  }
+  return ids
+}
+
+/** The last push wins: what it gives of title, description, labels and metadata replaces what was there. */
+async function updatePrompts(deps: Deps, tx: Db, prompts: PlannedPrompt[]): Promise<number> {
+  const changed = prompts.flatMap(({ known, pushed, reused }) => {
+    if (!known) return []
+    const next = { ...fieldsOf(known), ...pushed.fields }
+    const hasNewFields = JSON.stringify(next) !== JSON.stringify(fieldsOf(known))
+    if (!hasNewFields && !known.archived && reused) return []
+    return [{ id: known.id.toString(), ...next, version_number: known.versionNumber + (reused ? 0 : 1) }]
+  })
+  for (const chunk of chunksOf(changed)) {
+    await tx.$executeRaw`
+      UPDATE prompts SET title = row.title, description = row.description, labels = ${labelsOf}, metadata = row.metadata,
+        version_number = row.version_number, archived_at = NULL, updated_at = ${deps.now()}
+      FROM json_to_recordset(${JSON.stringify(chunk)}::json)
+        AS row(id bigint, title text, description text, labels json, metadata json, version_number int)
+      WHERE prompts.id = row.id`
+  }
+  return changed.length
+}
+
+function fieldsOf({ title, description, labels, metadata }: KnownPrompt) {
+  return { title, description, labels, metadata }
+}
+
+async function insertVersions(tx: Db, release: ReleaseRow, settled: Settled[]): Promise<void> {
+  for (const chunk of chunksOf(settled.filter(({ plan }) => plan.reused === null))) {
+    const rows = chunk.map(({ plan: { pushed }, promptId, versionId, number, label }) => ({
+      ...pushed.content,
+      ...{ id: versionId, prompt_id: promptId.toString(), number, label, content_hash: pushed.contentHash, path: pushed.path },
+    }))
+    await tx.$executeRaw`
+      INSERT INTO versions (id, prompt_id, number, label, release_id, type, template, content, messages, config, inputs, variants, content_hash, path)
+      SELECT id, prompt_id, number, label, ${release.id}, type, template, content, nullif(messages::text, 'null')::json, config,
+        nullif(inputs::text, 'null')::json, variants, content_hash, path
+      FROM json_to_recordset(${JSON.stringify(rows)}::json)
+        AS row(id uuid, prompt_id bigint, number int, label text, type text, template text, content text, messages json, config json,
+          inputs json, variants json, content_hash text, path text)`
+  }
+}
+
+function changesOf({ removed }: PushPlan, settled: Settled[]) {
+  return [
+    ...settled
+      .filter(({ plan, versionId }) => plan.known?.inBase?.versionId !== versionId)
+      .map(({ promptId, versionId }) => ({ promptId, versionId })),
+    ...removed.map(({ promptId }) => ({ promptId, versionId: null })),
+  ]
+}
+
+async function auditPush(tx: Db, caller: Caller, plan: PushPlan, release: ReleaseRow, settled: Settled[]): Promise<void> {
+  const created = settled.filter(({ plan: { reused } }) => reused === null)
+  await recordAudit(tx, caller, {
+    project: caller.project.slug,
+    action: 'push',
+    target: releaseRef(release),
+    before: plan.base && { release: releaseRef(plan.base) },
+    after: {
+      release: releaseRef(release),
+      number: release.number,
+      created: created.length,
+      unchanged: settled.length - created.length,
+      removed: plan.removed.length,
+      prompts: created.slice(0, 20).map(({ plan: { pushed } }) => pushed.name),
+    },
+  })
+}
+
+async function movePushedAlias(
+  deps: Deps,
+  tx: Db,
+  caller: Caller,
+  push: PreparedPush,
+  { alias }: PushPlan,
+  release: ReleaseRow,
+): Promise<PushAnswer['alias']> {
+  const name = push.request.alias
+  if (!alias || name === undefined) return null
+  if (!alias.moves) return { name, release: releaseRef(release), revision: alias.row?.revision ?? null }
+  const request = { name, reason: push.request.message?.slice(0, 1_000) }
+  const moved = await applyMove(deps, tx, caller, { row: alias.row, promptId: null, request }, { release })
+  return { name, release: releaseRef(release), revision: moved.revision }
+}
+
+function toAnswer(plan: PushPlan, release: ReleaseRow, settled: Settled[], alias: PushAnswer['alias']): PushAnswer {
+  return {
+    release: { number: release.number, label: release.label, ref: releaseRef(release), createdAt: release.createdAt.toISOString() },
+    results: [
+      ...settled.map(({ plan: { pushed, reused }, number, label }) => ({
+        name: pushed.name,
+        version: refOf('v', { number, label }),
+        number,
+        status: reused ? ('unchanged' as const) : ('created' as const),
+      })),
+      ...removedResults(plan),
+    ],
+    alias,
+    warnings: plan.warnings,
+  }
+}
+
+function removedResults({ removed }: PushPlan): PushAnswer['results'] {
+  return removed.map((held) => ({ name: held.name, version: refOf('v', held), number: held.number, status: 'removed' }))
+}
+
+/** The answer of a dry run: what exists has its numbers, what would be made has none. */
+function dryAnswer(push: PreparedPush, plan: PushPlan): PushAnswer {
+  const { existing, alias } = plan
+  const label = push.request.version ?? null
+  const ref = existing ? releaseRef(existing) : label
+  return {
+    release: existing
+      ? { number: existing.number, label: existing.label, ref, createdAt: existing.createdAt.toISOString() }
+      : { number: null, label, ref, createdAt: null },
+    results: [
+      ...plan.prompts.map(({ pushed, reused }) => ({
+        name: pushed.name,
+        version: reused ? refOf('v', reused) : label,
+        number: reused?.number ?? null,
+        status: reused ? ('unchanged' as const) : ('created' as const),
+      })),
+      ...removedResults(plan),
+    ],
+    alias: alias && { name: push.request.alias ?? '', release: ref, revision: alias.moves ? null : (alias.row?.revision ?? null) },
+    warnings: plan.warnings,
+  }
+}
+
+function* chunksOf<T>(items: T[]): Generator<T[]> {
+  for (let start = 0; start < items.length; start += chunkSize) yield items.slice(start, start + chunkSize)
+}

@@ -1,0 +1,83 @@
+import type { Db } from '../../database/connect.js'
+import { Prisma } from '../../generated/prisma/client.js'
+
+/** Every 64th release of a line holds its whole snapshot; the others hold what they changed. */
+export const checkpointEvery = 64
+
+/** What stands for a prompt in a snapshot. */
+export type Held = { promptId: bigint; name: string; versionId: string; number: number; label: string | null; contentHash: string }
+
+/** A change to a snapshot: another version of a prompt, or null for its removal. */
+export type SnapshotChange = { promptId: bigint; versionId: string | null }
+
+type Line = { id: bigint; lineage: bigint[] }
+
+/** Prompts are looked up by these conditions, all optional; a page is by name. */
+type Selection = { after?: string; limit?: number }
+
+/** The version of one prompt in a release: one indexed statement, whatever the number of releases. */
+export async function findInRelease(db: Db, lineage: bigint[], promptId: bigint): Promise<string | null> {
+  const [entry] = await db.$queryRaw<{ version_id: string | null }[]>`
+    SELECT version_id::text FROM release_entries
+    WHERE prompt_id = ${promptId} AND release_id = ANY(${lineage})
+    ORDER BY release_id DESC LIMIT 1`
+  return entry?.version_id ?? null
+}
+
+/** The newest entry of each prompt along a lineage, removals included. */
+const latestEntries = (lineage: bigint[]) => Prisma.sql`
+  SELECT DISTINCT ON (prompt_id) prompt_id, version_id FROM release_entries
+  WHERE release_id = ANY(${lineage}) ORDER BY prompt_id, release_id DESC`
+
+/** All that a release holds, by name. */
+export async function readSnapshot(db: Db, lineage: bigint[], { after, limit }: Selection = {}): Promise<Held[]> {
+  const rows = await db.$queryRaw<{ prompt_id: bigint; name: string; version_id: string; number: number; label: string | null; content_hash: string }[]>`
+    SELECT p.id AS prompt_id, p.name, v.id::text AS version_id, v.number, v.label, v.content_hash
+    FROM (${latestEntries(lineage)}) held
+    JOIN versions v ON v.id = held.version_id
+    JOIN prompts p ON p.id = held.prompt_id
+    ${after === undefined ? Prisma.empty : Prisma.sql`WHERE p.name > ${after}`}
+    ORDER BY p.name
+    ${limit === undefined ? Prisma.empty : Prisma.sql`LIMIT ${limit}`}`
+  return rows.map((row) => ({
+    promptId: row.prompt_id,
+    name: row.name,
+    versionId: row.version_id,
+    number: row.number,
+    label: row.label,
+    contentHash: row.content_hash,
+  }))
+}
+
+export async function countSnapshot(db: Db, lineage: bigint[]): Promise<number> {
+  const [row] = await db.$queryRaw<{ count: bigint }[]>`
+    SELECT count(version_id) AS count FROM (${latestEntries(lineage)}) held`
+  return Number(row?.count ?? 0)
+}
+
+/** The ids from the last checkpoint to a release made on `base`. */
+export function lineageOn(base: Line | null, id: bigint): { lineage: bigint[]; isCheckpoint: boolean } {
+  const isCheckpoint = base !== null && base.lineage.length >= checkpointEvery
+  return { lineage: base && !isCheckpoint ? [...base.lineage, id] : [id], isCheckpoint }
+}
+
+/**
+ * Stores the entries of release `id`: the changes alone, or, where it is a checkpoint, the whole snapshot of `base`
+ * with the changes in place.
+ */
+export async function writeEntries(db: Db, id: bigint, base: Line | null, changes: SnapshotChange[]): Promise<void> {
+  const rows = JSON.stringify(changes.map(({ promptId, versionId }) => ({ p: promptId.toString(), v: versionId })))
+  if (base === null || !lineageOn(base, id).isCheckpoint) {
+    await db.$executeRaw`
+      INSERT INTO release_entries (release_id, prompt_id, version_id)
+      SELECT ${id}, changed.p, changed.v FROM json_to_recordset(${rows}::json) AS changed(p bigint, v uuid)`
+    return
+  }
+  await db.$executeRaw`
+    WITH changed AS (SELECT p, v FROM json_to_recordset(${rows}::json) AS row(p bigint, v uuid))
+    INSERT INTO release_entries (release_id, prompt_id, version_id)
+    SELECT ${id}, p, v FROM changed WHERE v IS NOT NULL
+    UNION ALL
+    SELECT ${id}, held.prompt_id, held.version_id FROM (${latestEntries(base.lineage)}) held
+    WHERE held.version_id IS NOT NULL AND held.prompt_id NOT IN (SELECT p FROM changed)`
+}

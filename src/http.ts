@@ -1,0 +1,55 @@
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, FastifySchemaCompiler, RawServerDefault } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { z } from 'zod'
+import type { Deps } from './deps.js'
+import type { Actor, Caller, Project, Scope } from './lib/access.js'
+import { Problem } from './lib/schemas.js'
+import { codeOf, invalid, toFindings } from './lib/validation.js'
+
+/** What our plugins add to Fastify's types, and what every `*.routes` file shares. */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a key needs here; `public` needs none. A route without it stops the start. */
+    scope?: Scope | 'public'
+    /**
+     * Which project the call is about: `required` (default) is the named one, else the key's own, else `default`;
+     * `optional` may concern them all; `path` is `:slug`.
+     */
+    project?: 'required' | 'optional' | 'path'
+  }
+  interface FastifyInstance {
+    deps: Deps
+  }
+  interface FastifyRequest {
+    actor: Actor
+    /** The project the call is about; null only where a route may concern them all. */
+    project: Project | null
+    /** The slug in `?project=`, the header or the path, where one is given. */
+    namedProject: string | null
+  }
+}
+
+export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>
+
+/** A feature's routes, registered in app.ts. */
+export type Routes = (app: App) => Promise<void>
+
+/** The answer to anything that goes wrong, on every route. */
+export const problems = { default: Problem }
+
+/** The request as services take it. */
+export function callerOf(request: FastifyRequest): Caller {
+  const { actor, project, id } = request
+  if (!project) throw new Error('The route asks for a project but is not declared with one.')
+  return { actor, project, requestId: id }
+}
+
+/** Validates a part of a request with the schema its route declares; findings become one `AppError`. */
+export const validateWithZod: FastifySchemaCompiler<z.ZodType> =
+  ({ schema }) =>
+  (value) => {
+    const parsed = schema.safeParse(value)
+    if (parsed.success) return { value: parsed.data }
+    return { error: invalid(codeOf(parsed.error.issues), toFindings(parsed.error.issues)) }
+  }

@@ -1,0 +1,155 @@
+import { CORE_SCHEMA, load, YAMLException } from 'js-yaml'
+import { AppError, type Finding } from '../errors.js'
+import { isPromptName, maxNameLength, slugPath } from './names.js'
+import { maxDepth } from './json-body.js'
+import { findUnstorable } from './text.js'
+
+/** A prompt as a file gives it: not validated yet beyond being JSON. */
+export type FilePrompt = { name: string; fields: Record<string, unknown>; warnings: string[] }
+
+type Reader = (text: string) => { fields: Record<string, unknown>; extra: Record<string, unknown> }
+
+const readers: Record<string, Reader> = {
+  txt: readPlain,
+  j2: readPlain,
+  jinja: readPlain,
+  md: readMarkdown,
+  yaml: readYaml,
+  yml: readYaml,
+}
+
+/** What a file may say of its prompt; anything else of its front matter is kept as metadata. */
+const promptFields = ['title', 'description', 'labels', 'metadata', 'template', 'content', 'messages', 'config', 'inputs', 'variants']
+/** Fields with a place in metadata that need no warning. */
+const metadataFields = new Set(['version', 'git_commit', 'author', 'tags', 'date'])
+const unsupported = /\.(prompty|prompt\.ya?ml)$/i
+const maxFileBytes = 512 * 1024
+const maxPathLength = 1_000
+/** Anchors let a small file stand for a huge one, so what they expand to is counted. */
+const maxYamlNodes = 50_000
+const maxYamlAliases = 200
+
+/** Reads one file of a push or a source. `where` is its path in the request. Throws `AppError`s that name the file. */
+export function parsePromptFile(path: string, content: string, where: string): FilePrompt {
+  const fail = (code: 'file.invalid' | 'file.unsupported', message: string) =>
+    new AppError(code, `File "${path}": ${message}`, { errors: [{ path: where, message }] })
+  try {
+    const name = nameOf(path)
+    if (Buffer.byteLength(content) > maxFileBytes) throw new FileError(`is over ${maxFileBytes / 1024} KiB. Split it.`)
+    const { fields, extra } = readerOf(path)(content.startsWith('\ufeff') ? content.slice(1) : content)
+    return { name, ...withMetadata(path, fields, extra) }
+  } catch (error) {
+    if (error instanceof UnsupportedFile) throw fail('file.unsupported', error.message)
+    if (error instanceof FileError) throw fail('file.invalid', error.message)
+    throw error
+  }
+}
+
+class FileError extends Error {}
+class UnsupportedFile extends Error {}
+
+function nameOf(path: string): string {
+  if (path.length > maxPathLength) throw new FileError(`the path is over ${maxPathLength} characters.`)
+  if (path.includes('\\')) throw new FileError('the path holds a backslash. Separate folders by "/".')
+  if (/^\/|^[A-Za-z]:/.test(path)) throw new FileError('the path is absolute. Give it relative to the folder of prompts.')
+  const segments = path.split('/')
+  if (segments.some((segment) => segment === '..' || segment === '.' || segment === '')) {
+    throw new FileError('the path has an empty, "." or ".." segment. Give it relative to the folder of prompts.')
+  }
+  if (unsupported.test(path)) throw new UnsupportedFile('.prompty and .prompt.yml files are not supported yet. Push it as .yaml or .md.')
+  const name = slugPath(path.replace(/\.[^./]+$/, ''))
+  if (!isPromptName(name)) {
+    throw new FileError(`no prompt name (letters or digits in each segment, at most ${maxNameLength} characters) can be made of the path. Rename it.`)
+  }
+  return name
+}
+
+function readerOf(path: string): Reader {
+  const extension = /\.([^./]+)$/.exec(path)?.[1]?.toLowerCase() ?? ''
+  const reader = Object.hasOwn(readers, extension) ? readers[extension] : undefined
+  if (!reader) {
+    throw new UnsupportedFile(`the format is not known. Use one of ${Object.keys(readers).map((known) => `.${known}`).join(', ')}.`)
+  }
+  return reader
+}
+
+function readPlain(text: string) {
+  return { fields: { content: text }, extra: {} }
+}
+
+/** The content is what follows the front matter, byte for byte. A rule (`---`) that opens no mapping is content. */
+function readMarkdown(text: string) {
+  const match = /^---[ \t]*\r?\n([\s\S]*?)(?<=\n)---[ \t]*(?:\r?\n|$)/.exec(text)
+  const frontMatter = match ? parseYaml(match[1] ?? '', 1) : null
+  if (!match || (frontMatter !== null && !isMapping(frontMatter))) return { fields: { content: text }, extra: {} }
+  const { fields, extra } = splitFields(frontMatter ?? {})
+  return { fields: { ...fields, content: text.slice(match[0].length) }, extra }
+}
+
+function readYaml(text: string) {
+  const document = parseYaml(text, 0)
+  if (!isMapping(document)) throw new FileError('is not a YAML mapping. Give it at least `content:` or `messages:`.')
+  const { fields, extra } = splitFields(document)
+  if (fields.content === undefined && fields.messages === undefined) {
+    throw new FileError('has neither `content` nor `messages`. Add one of them.')
+  }
+  return { fields, extra }
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** `name` inside a file is the prompt's title; empty fields count as absent. */
+function splitFields(document: Record<string, unknown>) {
+  const fields: Record<string, unknown> = {}
+  const extra: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(document)) {
+    if (value === null) continue
+    if (key === 'name') fields.title ??= value
+    else if (promptFields.includes(key)) fields[key] = value
+    else extra[key] = value
+  }
+  return { fields, extra }
+}
+
+function withMetadata(path: string, fields: Record<string, unknown>, extra: Record<string, unknown>) {
+  const unknown = Object.keys(extra).filter((key) => !metadataFields.has(key))
+  const warnings = unknown.length > 0 ? [`File "${path}": kept in metadata as unknown: ${unknown.join(', ')}.`] : []
+  if (Object.keys(extra).length === 0) return { fields, warnings }
+  if (fields.metadata !== undefined && !isMapping(fields.metadata)) throw new FileError('`metadata` is not a mapping.')
+  return { fields: { ...fields, metadata: { ...extra, ...(fields.metadata as object | undefined) } }, warnings }
+}
+
+/** `lineOffset` is the number of lines of the file before `text`. */
+function parseYaml(text: string, lineOffset: number): unknown {
+  let document: unknown
+  try {
+    document = text.trim() === '' ? null : load(text, { schema: CORE_SCHEMA, maxAliases: maxYamlAliases })
+  } catch (error) {
+    if (error instanceof YAMLException) {
+      const line = error.mark ? `, line ${error.mark.line + 1 + lineOffset}` : ''
+      throw new FileError(`the YAML${line} cannot be read: ${error.reason}.`)
+    }
+    if (error instanceof RangeError) throw new FileError('the YAML is nested too deeply.')
+    throw error
+  }
+  const finding = checkJson(document, { left: maxYamlNodes }, 0) ?? findUnstorable(document)
+  if (finding) throw new FileError(finding.message)
+  return document
+}
+
+/** YAML can say what JSON cannot, and far more than its size. */
+function checkJson(value: unknown, budget: { left: number }, depth: number): Finding | null {
+  budget.left -= 1
+  if (budget.left < 0) return { path: '', message: `the YAML expands to over ${maxYamlNodes} values.` }
+  if (depth > maxDepth) return { path: '', message: `the YAML is nested over ${maxDepth} levels deep.` }
+  if (typeof value === 'number' && !Number.isFinite(value)) return { path: '', message: 'the YAML holds a number that JSON has no form for.' }
+  if (typeof value === 'bigint') return { path: '', message: 'the YAML holds an integer that is too large. Write it as text.' }
+  if (typeof value !== 'object' || value === null) return null
+  for (const child of Object.values(value)) {
+    const finding = checkJson(child, budget, depth + 1)
+    if (finding) return finding
+  }
+  return null
+}

@@ -1,0 +1,29 @@
+/** The candidate nearest to `wanted`, if it is near enough to be a slip of the hand; else null. Pure. */
+export function suggest(wanted: string, candidates: readonly string[]): string | null {
+  const near = candidates
+    .filter((candidate) => Math.abs(candidate.length - wanted.length) <= 3)
+    .map((candidate) => ({ candidate, distance: editDistance(wanted, candidate) }))
+    .filter(({ candidate, distance }) => distance <= Math.max(1, Math.floor(Math.max(candidate.length, wanted.length) / 4)))
+    .sort((a, b) => a.distance - b.distance)
+  return near[0]?.candidate ?? null
+}
+
+/** A sentence to end an error with: `Did you mean "x"?`, or nothing. */
+export function didYouMean(wanted: string, candidates: readonly string[]): string {
+  const nearest = suggest(wanted, candidates)
+  return nearest ? ` Did you mean "${nearest}"?` : ''
+}
+
+/** Levenshtein's distance, one row at a time. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

@@ -1,0 +1,33 @@
+import type { z } from 'zod'
+import { AppError, type ErrorCode, errorTable, type Finding } from '../errors.js'
+import { joinPath } from './text.js'
+
+/** An answer lists this many findings; more would help nobody. */
+export const maxFindings = 50
+
+type Issue = z.core.$ZodIssue
+
+/** The findings of a failed parse, with paths such as `prompts[3].name`, below `base`. */
+export function toFindings(issues: readonly Issue[], base = ''): Finding[] {
+  return issues.slice(0, maxFindings).map((issue) => {
+    const path = issue.path.reduce<string>((whole, step) => joinPath(whole, typeof step === 'symbol' ? String(step) : step), base)
+    if (issue.code !== 'unrecognized_keys') return { path, message: issue.message }
+    return { path: joinPath(path, issue.keys[0] ?? ''), message: `unknown: ${issue.keys.map((key) => `"${key}"`).join(', ')}. Remove it or correct its spelling.` }
+  })
+}
+
+/** A schema may give an issue a code of its own in `params`; all others are `validation.failed`. */
+export function codeOf(issues: readonly Issue[]): ErrorCode {
+  const [first] = issues
+  const code = first?.code === 'custom' ? first.params?.code : undefined
+  return typeof code === 'string' && code in errorTable ? (code as ErrorCode) : 'validation.failed'
+}
+
+/** The error for findings: its detail is the first of them, and says how many more there are. */
+export function invalid(code: ErrorCode, findings: Finding[]): AppError {
+  const [first] = findings
+  const more = findings.length > 1 ? ` (and ${findings.length - 1} more, see errors)` : ''
+  return new AppError(code, `${first?.path ? `${first.path}: ` : ''}${first?.message ?? 'The input is not valid'}${more}`, {
+    errors: findings.slice(0, maxFindings),
+  })
+}

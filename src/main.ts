@@ -1,0 +1,104 @@
+#!/usr/bin/env node
+import { realpathSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { fileURLToPath } from 'node:url'
+import closeWithGrace from 'close-with-grace'
+import { buildApp } from './app.js'
+import { type Config, ConfigError, loadConfig } from './config.js'
+import { DataDirectoryLocked } from './database/lock.js'
+import { MigrationFailed, migrate } from './database/migrate.js'
+import { createDeps, type Deps } from './deps.js'
+import { type FirstKey, FirstKeyFailed, prepareDatabase } from './features/keys/first-key.service.js'
+import { packageVersion } from './lib/package-version.js'
+import { welcome } from './welcome.js'
+
+const usage = `promptsync ${packageVersion}: a prompt registry over HTTP
+
+  promptsync serve      serve (the default)
+  promptsync migrate    bring the database to this version's schema and exit
+  promptsync --version
+  promptsync --help
+
+Settings are environment variables: HOST, PORT, DATABASE_URL, PROMPTSYNC_DATA_DIR, PROMPTSYNC_ADMIN_KEY,
+PROMPTSYNC_BODY_LIMIT, PROMPTSYNC_TRUST_PROXY, LOG_LEVEL. See README.md.
+`
+
+/** Requests in flight get this long to finish after SIGTERM; the whole close stays under 10 s. */
+const closeTimeoutMs = 9_000
+
+/** Serves until SIGTERM or SIGINT. Rejects when the start fails. */
+async function serve(config: Config): Promise<void> {
+  const deps = await createDeps(config)
+  const firstKey = await prepare(deps).catch(async (error: unknown) => {
+    await deps.close()
+    throw error
+  })
+  const app = await buildApp(deps)
+  closeWithGrace({ delay: closeTimeoutMs, logger: deps.log }, async ({ err }) => {
+    if (err) deps.log.fatal({ err }, 'The process ends because of an error nobody caught.')
+    await app.close()
+    await deps.close()
+  })
+  const address = await app.listen({ host: config.host, port: config.port })
+  process.stdout.write(welcome(deps, address, firstKey))
+}
+
+async function prepare(deps: Deps): Promise<FirstKey> {
+  await migrate(deps.connection)
+  return prepareDatabase(deps, { terminal: process.stdout.isTTY === true })
+}
+
+async function runMigrate(config: Config): Promise<void> {
+  const deps = await createDeps(config)
+  try {
+    const applied = await migrate(deps.connection)
+    process.stdout.write(applied.length === 0 ? 'The database is up to date.\n' : `Applied ${applied.join(', ')}.\n`)
+  } finally {
+    await deps.close()
+  }
+}
+
+/** Errors a person can act on are one clear line; anything else keeps its stack. */
+function explain(error: unknown): string {
+  const { code, port, address, message } = error as NodeJS.ErrnoException & { port?: number; address?: string }
+  if (error instanceof ConfigError || error instanceof DataDirectoryLocked || error instanceof MigrationFailed || error instanceof FirstKeyFailed) {
+    return message
+  }
+  if (code === 'EADDRINUSE') return `Port ${port} on ${address} is in use. Set PORT to another one.`
+  if (code === 'EACCES' && port !== undefined) return `Port ${port} on ${address} needs privileges this process lacks. Set PORT to another one.`
+  if (code === 'P1001' || code === 'ECONNREFUSED') return 'The database of DATABASE_URL does not answer. Check that it runs and that the address is right.'
+  return error instanceof Error ? (error.stack ?? message) : String(error)
+}
+
+/** Runs the command line; answers the exit code, or null while it goes on serving. */
+async function main(args: string[]): Promise<number | null> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
+  })
+  const [command = 'serve', ...rest] = positionals
+  if (values.version) process.stdout.write(`${packageVersion}\n`)
+  else if (values.help || command === 'help') process.stdout.write(usage)
+  else if (rest.length > 0 || !['serve', 'migrate'].includes(command)) {
+    process.stderr.write(`promptsync: unknown command "${positionals.join(' ')}"\n\n${usage}`)
+    return 1
+  } else if (command === 'migrate') await runMigrate(loadConfig(process.env))
+  else {
+    await serve(loadConfig(process.env))
+    return null
+  }
+  return 0
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  main(process.argv.slice(2)).then(
+    (code) => {
+      if (code !== null) process.exit(code)
+    },
+    (error: unknown) => {
+      process.stderr.write(`promptsync: ${explain(error)}\n`)
+      process.exit(1)
+    },
+  )
+}

@@ -1,0 +1,76 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import fp from 'fastify-plugin'
+import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import type { Deps } from '../deps.js'
+import { packageVersion } from '../lib/package-version.js'
+
+const checkTimeoutMs = 1_000
+const open = { config: { scope: 'public' as const }, logLevel: 'warn' as const }
+
+/** Whether the process lives, whether it should get traffic, and what it measures. */
+export const healthPlugin = fp(
+  async (app) => {
+    let closing = false
+    app.addHook('preClose', async () => {
+      closing = true
+    })
+
+    const registry = new Registry()
+    collectDefaultMetrics({ register: registry })
+    const durations = new Histogram({
+      name: 'promptsync_http_request_duration_seconds',
+      help: 'How long requests took, by method, route pattern and status.',
+      labelNames: ['method', 'route', 'status'],
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers: [registry],
+    })
+    // The pattern of the route, never its parameters: names of tenants do not belong in metrics.
+    app.addHook('onResponse', async (request, reply) => {
+      const labels = { method: request.method, route: request.routeOptions.url ?? 'none', status: String(reply.statusCode) }
+      durations.observe(labels, reply.elapsedTime / 1_000)
+    })
+    app.addHook('onClose', async () => registry.clear())
+
+    app.get('/livez', { ...open, schema: { ...summary('getLivez', 'Whether the process lives') } }, async () => ({ status: 'ok' }))
+
+    app.get('/readyz', { ...open, schema: { ...summary('getReadyz', 'Whether to send traffic here') } }, async (_request, reply) => {
+      if (closing) return reply.code(503).header('retry-after', '5').send({ status: 'closing' })
+      return { status: statusOf(await checkDatabase(app.deps)) }
+    })
+
+    app.get('/health', { ...open, schema: { ...summary('getHealth', 'The state of the instance and what it depends on') } }, async () => {
+      const database = await checkDatabase(app.deps)
+      return {
+        status: statusOf(database),
+        version: packageVersion,
+        uptimeSeconds: Math.floor(process.uptime()),
+        dependencies: { database: { kind: app.deps.connection.kind, status: database } },
+      }
+    })
+
+    app.get('/metrics', { ...open, schema: { ...summary('getMetrics', 'Metrics for Prometheus') } }, async (_request, reply) =>
+      reply.type(registry.contentType).send(await registry.metrics()),
+    )
+  },
+  { name: 'health' },
+)
+
+function summary(operationId: string, text: string) {
+  return { operationId, summary: text, tags: ['operations'] }
+}
+
+function statusOf(database: 'up' | 'down'): 'ok' | 'degraded' {
+  return database === 'up' ? 'ok' : 'degraded'
+}
+
+async function checkDatabase({ db }: Deps): Promise<'up' | 'down'> {
+  const timeout = new AbortController()
+  const late = delay(checkTimeoutMs, 'down' as const, { signal: timeout.signal, ref: false }).catch(() => 'down' as const)
+  const asked = db.$queryRaw`SELECT 1`.then(
+    () => 'up' as const,
+    () => 'down' as const,
+  )
+  const status = await Promise.race([asked, late])
+  timeout.abort()
+  return status
+}

@@ -1,0 +1,40 @@
+import type { HTTPMethods } from 'fastify'
+import fp from 'fastify-plugin'
+import { AppError } from '../errors.js'
+
+const methods: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Call once, after all routes: gives every other method of each path a 405 with `Allow`. */
+    refuseOtherMethods(): void
+  }
+}
+
+export const methodsPlugin = fp(
+  async (app) => {
+    const allowed = new Map<string, Set<string>>()
+    app.addHook('onRoute', ({ url, method }) => {
+      // The pages of /docs are a plugin's own, with routes for the same path with and without a slash.
+      if (url.startsWith('/docs')) return
+      const known = allowed.get(url) ?? new Set()
+      for (const name of [method].flat()) known.add(name)
+      allowed.set(url, known)
+    })
+    app.decorate('refuseOtherMethods', () => {
+      for (const [url, known] of [...allowed]) {
+        const allow = [...known].sort().join(', ')
+        app.route({
+          method: methods.filter((method) => !known.has(method)),
+          url,
+          config: { scope: 'public' },
+          schema: { hide: true },
+          handler: async (request) => {
+            throw new AppError('method.not_allowed', `${request.method} is not possible here; ${allow} ${known.size > 1 ? 'are' : 'is'}.`, { headers: { allow } })
+          },
+        })
+      }
+    })
+  },
+  { name: 'methods' },
+)

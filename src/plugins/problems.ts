@@ -1,0 +1,83 @@
+import type { Socket } from 'node:net'
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { isConnectionLoss } from '../database/failures.js'
+import { AppError, type ErrorCode } from '../errors.js'
+
+/** Every error leaves as `application/problem+json` (RFC 9457), whatever threw it. */
+export const problemsPlugin = fp(
+  async (app) => {
+    app.setErrorHandler((error: FastifyError, request, reply) => {
+      const problem = toAppError(error)
+      if (problem.status >= 500) request.log.error({ err: error, requestId: request.id }, problem.message)
+      return sendProblem(request, reply, problem)
+    })
+    app.setNotFoundHandler((request, reply) =>
+      sendProblem(request, reply, new AppError('route.not_found', `No route ${request.method} ${pathOf(request.url)}. GET /openapi.json lists them all.`)),
+    )
+  },
+  { name: 'problems' },
+)
+
+/** Fastify's own refusals under our codes; anything unforeseen is `internal`, and its message stays here. */
+const fastifyCodes: Record<string, [code: ErrorCode, detail: string]> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['body.unsupported_type', 'Send the body as JSON, with the header Content-Type: application/json.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['request.malformed', 'The Content-Length does not match the body.'],
+  FST_ERR_BAD_URL: ['request.malformed', 'The URL holds a malformed percent-encoding.'],
+}
+
+function toAppError(error: FastifyError): AppError {
+  if (error instanceof AppError) return error
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return new AppError('body.too_large', 'The body is over the limit of this server (PROMPTSYNC_BODY_LIMIT). Split the push.', { cause: error })
+  }
+  const known = fastifyCodes[error.code]
+  if (known) return new AppError(known[0], known[1], { cause: error })
+  if (isConnectionLoss(error)) {
+    return new AppError('database.unavailable', 'The database does not answer. Nothing was changed; try again.', {
+      cause: error,
+      headers: { 'retry-after': '1' },
+    })
+  }
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return new AppError('request.malformed', 'The request cannot be read.', { cause: error })
+  }
+  return new AppError('internal', 'The server failed to answer. The request id names the entry in its log.', { cause: error })
+}
+
+function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: AppError): FastifyReply {
+  return reply
+    .code(problem.status)
+    .headers({ 'cache-control': 'no-store', ...problem.headers })
+    .type('application/problem+json; charset=utf-8')
+    .send(JSON.stringify(problemBody(problem, request.id)))
+}
+
+function problemBody({ code, title, status, message, errors }: AppError, requestId: string) {
+  return { type: `urn:promptsync:problem:${code}`, title, status, detail: message, code, requestId, ...(errors ? { errors } : {}) }
+}
+
+function pathOf(url: string): string {
+  return url.split('?', 1)[0]?.slice(0, 200) ?? '/'
+}
+
+const socketProblems: Record<string, [code: ErrorCode, detail: string]> = {
+  HPE_HEADER_OVERFLOW: ['header.too_large', 'The headers are larger than this server reads.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['request.timeout', 'The request did not arrive in time.'],
+}
+
+/** Answers what is not even HTTP, by hand: no request exists yet. */
+export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [code, detail] = socketProblems[error.code ?? ''] ?? ['request.malformed', 'The request is not valid HTTP.']
+  const problem = new AppError(code, detail)
+  const body = JSON.stringify(problemBody(problem, 'none'))
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
