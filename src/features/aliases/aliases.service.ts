@@ -1,6 +1,7 @@
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
+import { Prisma } from '../../generated/prisma/client.js'
 import type { Caller, Project } from '../../lib/access.js'
 import { decodeCursor, type Position, toBigInt, toPage } from '../../lib/cursor.js'
 import { refOf } from '../../lib/names.js'
@@ -12,15 +13,8 @@ import { resolveRelease } from '../releases/releases.service.js'
 import { regressions } from '../releases/regressions.service.js'
 import type { Alias, AliasMove, AliasPageQuery, MovedAlias } from './aliases.schema.js'
 
-/** What is shown of the things an alias points to. */
+/** What is shown of a version that a move points to. */
 const shown = { select: { id: true, number: true, label: true } } as const
-export const aliasRelations = {
-  prompt: { select: { id: true, name: true } },
-  release: { select: { id: true, number: true, label: true, lineage: true } },
-  version: shown,
-  canaryRelease: { select: { id: true, number: true, label: true, lineage: true } },
-  canaryVersion: shown,
-} as const
 
 type Named = { number: number; label: string | null }
 type ReleaseTarget = Named & { id: bigint; lineage: bigint[] }
@@ -95,9 +89,91 @@ export function toAlias(row: AliasRow): Alias {
   }
 }
 
+type Columns = {
+  id: bigint
+  name: string
+  revision: number
+  top_move_id: bigint | null
+  prompt_id: bigint | null
+  prompt_name: string | null
+  release_id: bigint | null
+  release_number: number | null
+  release_label: string | null
+  release_lineage: bigint[] | null
+  version_id: string | null
+  version_number: number | null
+  version_label: string | null
+  canary_release_id: bigint | null
+  canary_release_number: number | null
+  canary_release_label: string | null
+  canary_release_lineage: bigint[] | null
+  canary_version_id: string | null
+  canary_version_number: number | null
+  canary_version_label: string | null
+  canary_basis_points: number | null
+  canary_salt: string | null
+  canary_started_at: Date | null
+  created_at: Date
+  updated_at: Date
+  deleted_at: Date | null
+}
+
+/** Aliases with what they point to, in one statement; `a` is the alias in `condition`, which may go on with an order. */
+export async function readAliases(db: Db, condition: Prisma.Sql): Promise<AliasRow[]> {
+  const rows = await db.$queryRaw<Columns[]>`
+    SELECT a.id, a.name, a.revision, a.top_move_id, a.canary_basis_points, a.canary_salt, a.canary_started_at,
+      a.created_at, a.updated_at, a.deleted_at, p.id AS prompt_id, p.name AS prompt_name,
+      r.id AS release_id, r.number AS release_number, r.label AS release_label, r.lineage AS release_lineage,
+      v.id::text AS version_id, v.number AS version_number, v.label AS version_label,
+      cr.id AS canary_release_id, cr.number AS canary_release_number, cr.label AS canary_release_label, cr.lineage AS canary_release_lineage,
+      cv.id::text AS canary_version_id, cv.number AS canary_version_number, cv.label AS canary_version_label
+    FROM aliases a
+    LEFT JOIN prompts p ON p.id = a.prompt_id
+    LEFT JOIN releases r ON r.id = a.release_id
+    LEFT JOIN versions v ON v.id = a.version_id
+    LEFT JOIN releases cr ON cr.id = a.canary_release_id
+    LEFT JOIN versions cv ON cv.id = a.canary_version_id
+    WHERE ${condition}`
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    revision: row.revision,
+    topMoveId: row.top_move_id,
+    prompt: row.prompt_id === null ? null : { id: row.prompt_id, name: row.prompt_name ?? '' },
+    release: toReleaseTarget(row.release_id, row.release_number, row.release_label, row.release_lineage),
+    version: toVersionTarget(row.version_id, row.version_number, row.version_label),
+    canaryRelease: toReleaseTarget(row.canary_release_id, row.canary_release_number, row.canary_release_label, row.canary_release_lineage),
+    canaryVersion: toVersionTarget(row.canary_version_id, row.canary_version_number, row.canary_version_label),
+    canaryBasisPoints: row.canary_basis_points,
+    canarySalt: row.canary_salt,
+    canaryStartedAt: row.canary_started_at,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    deletedAt: row.deleted_at,
+  }))
+}
+
+function toReleaseTarget(id: bigint | null, number: number | null, label: string | null, lineage: bigint[] | null): ReleaseTarget | null {
+  return id === null || number === null || lineage === null ? null : { id, number, label, lineage }
+}
+
+function toVersionTarget(id: string | null, number: number | null, label: string | null): VersionTarget | null {
+  return id === null || number === null ? null : { id, number, label }
+}
+
 /** The alias row, a deleted one included; `promptId` null means the project alias. */
 export async function findAliasRow(db: Db, project: Project, name: string, promptId: bigint | null): Promise<AliasRow | null> {
-  return db.alias.findFirst({ where: { projectId: project.id, name, promptId }, include: aliasRelations })
+  const [row] = await readAliases(
+    db,
+    Prisma.sql`a.project_id = ${project.id} AND a.name = ${name} AND a.prompt_id IS NOT DISTINCT FROM ${promptId}::bigint`,
+  )
+  return row ?? null
+}
+
+async function requireRow(db: Db, id: bigint): Promise<AliasRow> {
+  const [row] = await readAliases(db, Prisma.sql`a.id = ${id}`)
+  if (!row) throw new Error(`Alias ${id} is gone.`)
+  return row
 }
 
 /** An alias that exists. Throws `alias.not_found` or `prompt.not_found`. */
@@ -203,10 +279,14 @@ export async function applyMove(
   target: Target,
 ): Promise<AliasRow> {
   const { request, promptId } = alias
-  const row =
-    alias.row ??
-    (await tx.alias.create({ data: { projectId: caller.project.id, name: request.name, promptId, createdAt: deps.now() }, include: aliasRelations }))
+  const row = alias.row ?? (await createAliasRow(deps, tx, caller, request.name, promptId))
   return changeAlias(deps, tx, caller, row, { action: 'move', reason: request.reason }, { target, canary: null, stack: 'push' })
+}
+
+async function createAliasRow(deps: Deps, tx: Db, caller: Caller, name: string, promptId: bigint | null): Promise<AliasRow> {
+  const data = { projectId: caller.project.id, name, promptId, createdAt: deps.now() }
+  const { id } = await tx.alias.create({ data, select: { id: true } })
+  return requireRow(tx, id)
 }
 
 /** Writes the next state of an alias with its history entry and its audit entry: the only place that changes one. */
@@ -240,8 +320,9 @@ export async function changeAlias(
     },
     select: { id: true },
   })
-  const after = await tx.alias.update({
+  await tx.alias.update({
     where: { id: row.id },
+    select: { id: true },
     data: {
       revision,
       ...targets,
@@ -251,8 +332,8 @@ export async function changeAlias(
       updatedAt: deps.now(),
       deletedAt: next.target ? null : deps.now(),
     },
-    include: aliasRelations,
   })
+  const after = await requireRow(tx, row.id)
   await recordAudit(tx, caller, {
     project: caller.project.slug,
     action: `alias.${change.action}`,
@@ -319,29 +400,26 @@ export async function getAlias({ db }: Deps, project: Project, name: string, pro
   return toAlias(await requireAlias(db, project, name, prompt))
 }
 
-/** The condition of what comes after an alias in the order of name and age. */
-export function afterAlias(position: Position | null) {
-  if (!position) return {}
-  const [name, id] = [String(position[0]), toBigInt(position[1])]
-  return { OR: [{ name: { gt: name } }, { name, id: { gt: id } }] }
+/** A page of a project's aliases by name, then by age; one more than the page, to tell whether it is the last. */
+export async function readAliasPage(db: Db, project: Project, query: AliasPageQuery, only: Prisma.Sql = Prisma.sql`true`): Promise<AliasRow[]> {
+  const position = decodeCursor(query.cursor, ['string', 'string'])
+  const promptId = query.prompt === undefined ? null : await requirePromptId(db, project, query.prompt)
+  const ofPrompt = promptId === null ? Prisma.sql`true` : Prisma.sql`a.prompt_id = ${promptId}`
+  const after = position ? Prisma.sql`(a.name, a.id) > (${String(position[0])}, ${toBigInt(position[1])}::bigint)` : Prisma.sql`true`
+  return readAliases(
+    db,
+    Prisma.sql`a.project_id = ${project.id} AND a.deleted_at IS NULL AND ${ofPrompt} AND ${after} AND ${only}
+      ORDER BY a.name, a.id LIMIT ${query.limit + 1}`,
+  )
 }
 
-/** By name, then by age, pins included. `prompt` lists the pins of one prompt. */
+export function aliasPosition(row: AliasRow): Position {
+  return [row.name, row.id.toString()]
+}
+
+/** Pins included; `prompt` lists the pins of one prompt. */
 export async function listAliases({ db }: Deps, project: Project, query: AliasPageQuery) {
-  const position = decodeCursor(query.cursor, ['string', 'string'])
-  const promptId = query.prompt === undefined ? undefined : await requirePromptId(db, project, query.prompt)
-  const rows = await db.alias.findMany({
-    where: {
-      projectId: project.id,
-      deletedAt: null,
-      ...(promptId === undefined ? {} : { promptId }),
-      ...afterAlias(position),
-    },
-    orderBy: [{ name: 'asc' }, { id: 'asc' }],
-    take: query.limit + 1,
-    include: aliasRelations,
-  })
-  return toPage(rows, query.limit, (row) => [row.name, row.id.toString()], toAlias)
+  return toPage(await readAliasPage(db, project, query), query.limit, aliasPosition, toAlias)
 }
 
 /** Newest first, without a gap from the current revision down to 1; also of an alias that was deleted. */

@@ -2,21 +2,21 @@ import { randomBytes } from 'node:crypto'
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
+import { Prisma } from '../../generated/prisma/client.js'
 import type { Caller, Project } from '../../lib/access.js'
 import { toBasisPoints } from '../../lib/canary.js'
-import { decodeCursor, toPage } from '../../lib/cursor.js'
+import { toPage } from '../../lib/cursor.js'
 import type { Alias, MovedAlias } from '../aliases/aliases.schema.js'
 import {
   type AliasRow,
-  afterAlias,
-  aliasRelations,
+  aliasPosition,
   canaryOf,
   changeAlias,
   checkRevision,
   isSameTarget,
   type MoveRequest,
+  readAliasPage,
   requireAlias,
-  requirePromptId,
   resolveTarget,
   targetOf,
   toAlias,
@@ -103,19 +103,6 @@ async function requireCanary(db: Db, project: Project, request: MoveRequest) {
 
 /** By alias. */
 export async function listCanaries({ db }: Deps, project: Project, query: CanaryQuery) {
-  const position = decodeCursor(query.cursor, ['string', 'string'])
-  const promptId = query.prompt === undefined ? undefined : await requirePromptId(db, project, query.prompt)
-  const rows = await db.alias.findMany({
-    where: {
-      projectId: project.id,
-      deletedAt: null,
-      canaryBasisPoints: { not: null },
-      ...(promptId === undefined ? {} : { promptId }),
-      ...afterAlias(position),
-    },
-    orderBy: [{ name: 'asc' }, { id: 'asc' }],
-    take: query.limit + 1,
-    include: aliasRelations,
-  })
-  return toPage(rows, query.limit, (row) => [row.name, row.id.toString()], toCanary)
+  const rows = await readAliasPage(db, project, query, Prisma.sql`a.canary_basis_points IS NOT NULL`)
+  return toPage(rows, query.limit, aliasPosition, toCanary)
 }

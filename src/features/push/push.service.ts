@@ -91,7 +91,7 @@ async function insertPrompts(tx: Db, project: Project, prompts: PlannedPrompt[])
     const rows = JSON.stringify(chunk.map(({ pushed: { name, fields } }) => ({ name, ...fields })))
     const inserted = await tx.$queryRaw<{ id: bigint; name: string }[]>`
       INSERT INTO prompts (project_id, name, title, description, labels, metadata, version_number)
-      SELECT ${project.id}, name, title, description, ${labelsOf}, coalesce(metadata, '{}'), 1
+      SELECT ${project.id}::bigint, name, title, description, ${labelsOf}, coalesce(metadata, '{}'), 1
       FROM json_to_recordset(${rows}::json) AS row(name text, title text, description text, labels json, metadata json)
       RETURNING id, name`
     for (const { id, name } of inserted) ids.set(name, id)
@@ -111,7 +111,7 @@ async function updatePrompts(deps: Deps, tx: Db, prompts: PlannedPrompt[]): Prom
   for (const chunk of chunksOf(changed)) {
     await tx.$executeRaw`
       UPDATE prompts SET title = row.title, description = row.description, labels = ${labelsOf}, metadata = row.metadata,
-        version_number = row.version_number, archived_at = NULL, updated_at = ${deps.now()}
+        version_number = row.version_number, archived_at = NULL, updated_at = ${deps.now()}::timestamptz
       FROM json_to_recordset(${JSON.stringify(chunk)}::json)
         AS row(id bigint, title text, description text, labels json, metadata json, version_number int)
       WHERE prompts.id = row.id`
@@ -131,7 +131,7 @@ async function insertVersions(tx: Db, release: ReleaseRow, settled: Settled[]): 
     }))
     await tx.$executeRaw`
       INSERT INTO versions (id, prompt_id, number, label, release_id, type, template, content, messages, config, inputs, variants, content_hash, path)
-      SELECT id, prompt_id, number, label, ${release.id}, type, template, content, nullif(messages::text, 'null')::json, config,
+      SELECT id, prompt_id, number, label, ${release.id}::bigint, type, template, content, nullif(messages::text, 'null')::json, config,
         nullif(inputs::text, 'null')::json, variants, content_hash, path
       FROM json_to_recordset(${JSON.stringify(rows)}::json)
         AS row(id uuid, prompt_id bigint, number int, label text, type text, template text, content text, messages json, config json,

@@ -70,14 +70,14 @@ export async function writeEntries(db: Db, id: bigint, base: Line | null, change
   if (base === null || !lineageOn(base, id).isCheckpoint) {
     await db.$executeRaw`
       INSERT INTO release_entries (release_id, prompt_id, version_id)
-      SELECT ${id}, changed.p, changed.v FROM json_to_recordset(${rows}::json) AS changed(p bigint, v uuid)`
+      SELECT ${id}::bigint, changed.p, changed.v FROM json_to_recordset(${rows}::json) AS changed(p bigint, v uuid)`
     return
   }
   await db.$executeRaw`
     WITH changed AS (SELECT p, v FROM json_to_recordset(${rows}::json) AS row(p bigint, v uuid))
     INSERT INTO release_entries (release_id, prompt_id, version_id)
-    SELECT ${id}, p, v FROM changed WHERE v IS NOT NULL
+    SELECT ${id}::bigint, p, v FROM changed WHERE v IS NOT NULL
     UNION ALL
-    SELECT ${id}, held.prompt_id, held.version_id FROM (${latestEntries(base.lineage)}) held
+    SELECT ${id}::bigint, held.prompt_id, held.version_id FROM (${latestEntries(base.lineage)}) held
     WHERE held.version_id IS NOT NULL AND held.prompt_id NOT IN (SELECT p FROM changed)`
 }

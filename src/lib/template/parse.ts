@@ -2,9 +2,9 @@ import type { AnyNode } from 'nunjucks/src/nodes.js'
 import parser, { type Token, type TokenSource } from 'nunjucks/src/parser.js'
 
 /**
- * A prompt is parsed and never compiled. Of nunjucks only the parser is loaded. Its lexer is not used: it is quadratic in
- * places, and it differs from Jinja2 in raw blocks, escapes and braces. The tokens come from a scan of our own, which is
- * linear and holds every bound that keeps the parser from overflowing the stack.
+ * A prompt is parsed and never compiled: of nunjucks only the parser is loaded. It does not read the source through nunjucks'
+ * lexer, which is quadratic for raw blocks and for whitespace control and differs from Jinja2 in both, in escapes and in
+ * braces. The scan below is linear, and holds the bounds that keep the parser from overflowing the stack.
  */
 export type TemplateNode = AnyNode
 export type NodeName = TemplateNode['typename']

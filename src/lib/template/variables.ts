@@ -140,7 +140,7 @@ const visitors: { [Name in NodeName]?: (walk: Walk, node: NodeOf<Name>) => void 
   },
   Filter: visitFilter,
   Is: visitIs,
-  Not: (walk, node) => void test(walk, node.target),
+  Not: (walk, node) => void (isName(node.target) ? testName : visit)(walk, node.target),
   And: (walk, node) => void logic(walk, node, asValue),
   Or: (walk, node) => void logic(walk, node, asValue),
   If: visitIf,
@@ -267,6 +267,8 @@ function testIs(walk: Walk, node: NodeOf<'Is'>): Facts {
 
 function nameOfTest(node: TemplateNode): string {
   if (node.typename === 'Literal') return String(node.value ?? 'none')
+  // The parser reads `x is defined|upper` as a test that is filtered.
+  if (node.typename === 'Filter') return childNodes(node.args).slice(0, 1).map(nameOfTest).join('')
   const name = node.typename === 'FunCall' ? node.name : node
   return name.typename === 'Symbol' ? name.value : ''
 }
