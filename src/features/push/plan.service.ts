@@ -114,7 +114,7 @@ async function planContent(
   return { existing, base, prompts, removed }
 }
 
-/** The pushed prompts that the project has, by name, in one statement. */
+/** The pushed prompts that the project has, by name. A look-up each: a join planned before the first ANALYZE takes seconds. */
 async function findKnown(db: Db, project: Project, lineage: bigint[], pushed: PreparedPrompt[]): Promise<Map<string, KnownPrompt>> {
   type Row = Omit<KnownPrompt, 'inBase' | 'newest' | 'versionNumber'> & {
     version_number: number
@@ -129,18 +129,16 @@ async function findKnown(db: Db, project: Project, lineage: bigint[], pushed: Pr
   }
   const names = pushed.map(({ name }) => name)
   const rows = await db.$queryRaw<Row[]>`
-    WITH pushed AS (SELECT * FROM prompts WHERE project_id = ${project.id} AND name = ANY(${names})),
-    held AS (
-      SELECT DISTINCT ON (e.prompt_id) e.prompt_id, e.version_id
-      FROM release_entries e JOIN pushed ON pushed.id = e.prompt_id
-      WHERE e.release_id = ANY(${lineage}) ORDER BY e.prompt_id, e.release_id DESC)
     SELECT p.id, p.name, p.title, p.description, p.labels, p.metadata, p.archived_at IS NOT NULL AS archived, p.version_number,
       newest.id::text AS newest_id, newest.number AS newest_number, newest.label AS newest_label, newest.content_hash AS newest_hash,
       base.id::text AS base_id, base.number AS base_number, base.label AS base_label, base.content_hash AS base_hash
-    FROM pushed p
+    FROM prompts p
     LEFT JOIN versions newest ON newest.prompt_id = p.id AND newest.number = p.version_number
-    LEFT JOIN held ON held.prompt_id = p.id
-    LEFT JOIN versions base ON base.id = held.version_id`
+    LEFT JOIN LATERAL (
+      SELECT e.version_id FROM release_entries e
+      WHERE e.prompt_id = p.id AND e.release_id = ANY(${lineage}) ORDER BY e.release_id DESC LIMIT 1) held ON true
+    LEFT JOIN versions base ON base.id = held.version_id
+    WHERE p.project_id = ${project.id} AND p.name = ANY(${names})`
   const held = (row: Row, versionId: string | null, number: number | null, label: string | null, contentHash: string | null): Held | null =>
     versionId === null || number === null || contentHash === null ? null : { promptId: row.id, name: row.name, versionId, number, label, contentHash }
   return new Map(
