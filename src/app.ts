@@ -14,6 +14,7 @@ import { releaseRoutes } from './features/releases/releases.routes.js'
 import { type App, validateWithZod } from './http.js'
 import { authPlugin } from './plugins/auth.js'
 import { bodyPlugin } from './plugins/body.js'
+import { closingPlugin } from './plugins/closing.js'
 import { healthPlugin } from './plugins/health.js'
 import { methodsPlugin } from './plugins/methods.js'
 import { openapiPlugin } from './plugins/openapi.js'
@@ -48,6 +49,7 @@ export async function buildApp(deps: Deps): Promise<App> {
   })
 
   await app.register(problemsPlugin)
+  await app.register(closingPlugin)
   await app.register(bodyPlugin)
   await app.register(methodsPlugin)
   await app.register(authPlugin)

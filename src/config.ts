@@ -16,7 +16,10 @@ const Flag = z
   .enum(['', 'on', 'off', 'true', 'false', '1', '0'], 'must be on or off')
   .transform((text) => ['on', 'true', '1'].includes(text))
 
-const PostgresUrl = z.string().regex(/^postgres(ql)?:\/\/\S+$/, 'must be a postgres:// URL')
+const PostgresUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\/\S+$/, 'must be a postgres:// URL')
+  .refine((url) => URL.canParse(url), 'must be a postgres:// URL')
 
 const Environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),

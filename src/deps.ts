@@ -4,6 +4,7 @@ import type { Config } from './config.js'
 import { type Connection, connectEmbedded, connectPostgres } from './database/connect.js'
 import type { CheckedKey } from './lib/access.js'
 import { type Builtins, loadBuiltins } from './lib/builtins.js'
+import { createPause, type Pause } from './lib/slices.js'
 import type { Variable } from './lib/template/variables.js'
 import { createWriteQueue, type WriteQueue } from './lib/write-queue.js'
 
@@ -15,6 +16,8 @@ export type Deps = {
   log: Logger
   now: () => Date
   writes: WriteQueue
+  /** Called between items of long work, so that reads get their turn. */
+  pause: Pause
   builtins: Builtins
   /** Keys by the hex of their hash, with when each was last read from the database. */
   keys: LRUCache<string, CheckedKey>
@@ -46,6 +49,7 @@ export async function assembleDeps(connection: Connection, config: Config, log: 
     log,
     now,
     writes: createWriteQueue(writeLimits),
+    pause: createPause(),
     builtins: await loadBuiltins(),
     keys: new LRUCache({ max: keyCacheSize }),
     keyUses: new Map(),

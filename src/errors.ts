@@ -40,7 +40,7 @@ export const errorTable = {
   'validation.failed': [422, 'The input is not valid'],
   'name.reserved': [422, 'The name is reserved'],
   'cursor.invalid': [422, 'The cursor is not valid'],
-  'text.invalid': [422, 'The text cannot be stored'],
+  'text.invalid': [422, 'A value cannot be stored as it is'],
   'content.too_large': [422, 'The content is too large'],
   'content.blocked': [422, 'The content is refused by the project'],
   'prompt.duplicate': [422, 'A prompt is given twice'],

@@ -1,4 +1,5 @@
-import { mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { link, mkdir, open, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,6 +10,7 @@ export type DataDirectoryLock = { release(): Promise<void> }
 type Holder = { pid: number; startedAt: string | null; host: string }
 
 const heartbeatMs = 2_000
+const guardRetryMs = 100
 /** A holder on another host (a container that is gone, say) is believed dead after this long without a heartbeat. */
 const foreignSilenceMs = 10_000
 
@@ -29,21 +31,26 @@ export async function lockDataDirectory(directory: string): Promise<DataDirector
           'Stop that process, set PROMPTSYNC_DATA_DIR to another directory, or set DATABASE_URL to share a Postgres.',
       )
     }
-    await removeDeadLock(path, holder)
+    if (await takeOver(path, holder, self)) return holdLock(path, self)
   }
   throw new DataDirectoryLocked(`The lock ${path} changed hands while it was being taken. Try again.`)
 }
 
+/** Creates the file with its content in one step, so that nobody sees it empty; false when it exists. */
 async function createLock(path: string, holder: Holder): Promise<boolean> {
+  const draft = `${path}.${process.pid}.${randomUUID()}`
+  const file = await open(draft, 'wx', 0o600)
   try {
-    const file = await open(path, 'wx', 0o600)
     await file.writeFile(JSON.stringify(holder))
     await file.sync()
     await file.close()
+    await link(draft, path)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
+  } finally {
+    await rm(draft, { force: true })
   }
 }
 
@@ -87,20 +94,23 @@ async function modifiedAt(path: string): Promise<number> {
 }
 
 /**
- * Moves a dead lock out of the way. Two processes may both have found it dead: the one that finds another holder
- * in what it moved puts it back, so that a lock just taken is never lost.
+ * Replaces a dead lock by ours. Several processes may have found it dead: an exclusive guard lets one of them at a time
+ * look again and act, so that a lock just taken is never removed.
  */
-async function removeDeadLock(path: string, dead: Holder | null): Promise<void> {
-  const aside = `${path}.${process.pid}`
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
+async function takeOver(path: string, dead: Holder | null, self: Holder): Promise<boolean> {
+  const guard = `${path}.takeover`
+  if (Date.now() - (await modifiedAt(guard)) > foreignSilenceMs) await rm(guard, { force: true })
+  if (!(await createLock(guard, self))) {
+    await delay(guardRetryMs)
+    return false
   }
-  const moved = await readHolder(aside)
-  if (JSON.stringify(moved) === JSON.stringify(dead)) await rm(aside, { force: true })
-  else await rename(aside, path)
+  try {
+    if (JSON.stringify(await readHolder(path)) !== JSON.stringify(dead)) return false
+    await rm(path, { force: true })
+    return await createLock(path, self)
+  } finally {
+    await rm(guard, { force: true })
+  }
 }
 
 /** Clock ticks since boot at which a process began, where the system tells (Linux); null elsewhere. */

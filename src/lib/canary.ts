@@ -25,5 +25,5 @@ export function toBasisPoints(percentage: number): number {
 /** Whether a percentage can be kept exactly: 0.01 to 100 with at most two decimals. Pure. */
 export function isPercentage(percentage: number): boolean {
   const basisPoints = toBasisPoints(percentage)
-  return basisPoints >= 1 && basisPoints <= bucketCount && Math.abs(basisPoints / 100 - percentage) < 1e-9
+  return basisPoints >= 1 && basisPoints <= bucketCount && basisPoints / 100 === percentage
 }

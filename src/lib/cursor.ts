@@ -1,4 +1,5 @@
 import { AppError } from '../errors.js'
+import { unstorableReason } from './text.js'
 
 /** Where a list goes on: the sort key of the last item sent, so that insertions do not shift pages. */
 export type Position = readonly (string | number)[]
@@ -33,7 +34,7 @@ function parsePosition(cursor: string): unknown {
 }
 
 function isUsable(part: unknown): boolean {
-  return typeof part === 'number' ? Number.isInteger(part) && part >= 0 && part < 2 ** 31 : !(part as string).includes('\0')
+  return typeof part === 'number' ? Number.isInteger(part) && part >= 0 && part < 2 ** 31 : unstorableReason(part as string) === null
 }
 
 /** Cuts one item more than the page into a page and the cursor of the next one. */

@@ -32,7 +32,7 @@ const maxYamlAliases = 200
 /** Reads one file of a push or a source. `where` is its path in the request. Throws `AppError`s that name the file. */
 export function parsePromptFile(path: string, content: string, where: string): FilePrompt {
   const fail = (code: 'file.invalid' | 'file.unsupported', message: string) =>
-    new AppError(code, `File "${path}": ${message}`, { errors: [{ path: where, message }] })
+    new AppError(code, `File "${path}": ${message}`, { errors: [{ path: where, message: `File "${path}": ${message}` }] })
   try {
     const name = nameOf(path)
     if (Buffer.byteLength(content) > maxFileBytes) throw new FileError(`is over ${maxFileBytes / 1024} KiB. Split it.`)
@@ -83,6 +83,9 @@ function readMarkdown(text: string) {
   const frontMatter = match ? parseYaml(match[1] ?? '', 1) : null
   if (!match || (frontMatter !== null && !isMapping(frontMatter))) return { fields: { content: text }, extra: {} }
   const { fields, extra } = splitFields(frontMatter ?? {})
+  if (fields.content !== undefined || fields.messages !== undefined) {
+    throw new FileError('the front matter holds `content` or `messages`, but the content of a .md file is what follows it. Remove it or use .yaml.')
+  }
   return { fields: { ...fields, content: text.slice(match[0].length) }, extra }
 }
 
@@ -125,7 +128,7 @@ function withMetadata(path: string, fields: Record<string, unknown>, extra: Reco
 function parseYaml(text: string, lineOffset: number): unknown {
   let document: unknown
   try {
-    document = text.trim() === '' ? null : load(text, { schema: CORE_SCHEMA, maxAliases: maxYamlAliases })
+    document = text.split('\n').every((line) => /^\s*(#|$)/.test(line)) ? null : load(text, { schema: CORE_SCHEMA, maxAliases: maxYamlAliases })
   } catch (error) {
     if (error instanceof YAMLException) {
       const line = error.mark ? `, line ${error.mark.line + 1 + lineOffset}` : ''
@@ -145,8 +148,11 @@ function checkJson(value: unknown, budget: { left: number }, depth: number): Fin
   if (budget.left < 0) return { path: '', message: `the YAML expands to over ${maxYamlNodes} values.` }
   if (depth > maxDepth) return { path: '', message: `the YAML is nested over ${maxDepth} levels deep.` }
   if (typeof value === 'number' && !Number.isFinite(value)) return { path: '', message: 'the YAML holds a number that JSON has no form for.' }
-  if (typeof value === 'bigint') return { path: '', message: 'the YAML holds an integer that is too large. Write it as text.' }
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    return { path: '', message: `the YAML holds the integer ${value}, which is too large to be kept exactly. Write it in quotes.` }
+  }
   if (typeof value !== 'object' || value === null) return null
+  if (Object.hasOwn(value, '__proto__')) return { path: '', message: 'the YAML holds the key "__proto__", which is refused. Rename it.' }
   for (const child of Object.values(value)) {
     const finding = checkJson(child, budget, depth + 1)
     if (finding) return finding

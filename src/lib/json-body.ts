@@ -10,7 +10,8 @@ export const maxDepth = 64
 /** Where one object of a top-level list stands, in bytes. */
 type Range = { start: number; end: number }
 
-type Scan = { elements: Range[]; escapesToCheck: boolean }
+/** `isSuspect`: an escape or a long number was seen that may spell what cannot be kept. */
+type Scan = { elements: Range[]; isSuspect: boolean }
 
 const quote = 0x22
 const backslash = 0x5c
@@ -18,6 +19,10 @@ const openBrace = 0x7b
 const closeBrace = 0x7d
 const openBracket = 0x5b
 const closeBracket = 0x5d
+const zero = 0x30
+const nine = 0x39
+/** Integers of fewer digits are exact; of longer ones some are not. */
+const exactDigits = 16
 const chunkBytes = 64 * 1024
 
 /**
@@ -26,8 +31,9 @@ const chunkBytes = 64 * 1024
  */
 export async function parseJsonBody(bytes: Uint8Array, pause: Pause): Promise<unknown> {
   if (bytes.length === 0) throw new AppError('body.malformed', 'The body is empty. Send a JSON object.')
-  const { elements, escapesToCheck } = await scan(bytes, pause)
-  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const { elements, isSuspect } = await scan(bytes, pause)
+  // A byte order mark counts only at the very start, where the parser strips it.
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   const parsePiece = (start: number, end: number) => parseText(decodePiece(decoder, bytes, start, end), start)
 
   const nonce = randomBytes(9).toString('base64')
@@ -38,27 +44,32 @@ export async function parseJsonBody(bytes: Uint8Array, pause: Pause): Promise<un
     await pause()
   }
   const body = fill(skeleton, values, nonce)
-  const finding = escapesToCheck ? findUnstorable(body) : null
+  const finding = isSuspect ? findUnstorable(body) : null
   if (finding) throw new AppError('text.invalid', finding.message, { errors: [finding] })
   return body
 }
 
 /** Follows strings and brackets only; everything else is left to the parser. */
 async function scan(bytes: Uint8Array, pause: Pause): Promise<Scan> {
-  const result: Scan = { elements: [], escapesToCheck: false }
+  const result: Scan = { elements: [], isSuspect: false }
+  let digits = 0
   const open: number[] = []
   let inString = false
   let start = 0
   for (let index = 0; index < bytes.length; index += 1) {
     if (index % chunkBytes === 0) await pause()
-    const byte = bytes[index]
+    const byte = bytes[index] ?? 0
     if (inString) {
       if (byte === backslash) {
-        result.escapesToCheck ||= isSuspectEscape(bytes, index)
+        result.isSuspect ||= isSuspectEscape(bytes, index)
         index += 1
       } else if (byte === quote) inString = false
     } else if (byte === quote) inString = true
-    else if (byte === openBrace || byte === openBracket) {
+    else if (byte >= zero && byte <= nine) {
+      digits += 1
+      result.isSuspect ||= digits >= exactDigits
+      continue
+    } else if (byte === openBrace || byte === openBracket) {
       if (isListElement(open) && byte === openBrace) start = index
       open.push(byte)
       if (open.length > maxDepth) {
@@ -69,6 +80,7 @@ async function scan(bytes: Uint8Array, pause: Pause): Promise<Scan> {
       if (opened === undefined || opened + 2 !== byte) throw malformed(`a closing bracket does not match at byte ${index}`)
       if (isListElement(open) && byte === closeBrace) result.elements.push({ start, end: index + 1 })
     }
+    digits = 0
   }
   if (inString || open.length > 0) throw malformed('it ends before it is complete')
   return result

@@ -20,10 +20,11 @@ export function hashSecret(secret: string): Uint8Array<ArrayBuffer> {
 
 /** A repository URL without user and password; `stripped` tells whether there was something to hide. Pure. */
 export function stripCredentials(url: string): { url: string; stripped: boolean } {
-  const match = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*)@(.*)$/is.exec(url)
+  // URL parsers also take one slash or backslashes after the scheme, and blanks before it.
+  const match = /^\s*([a-z][a-z0-9+.-]*:[\\/]+)([^/?#\\]*)@(.*)$/is.exec(url)
   if (!match) return { url, stripped: false }
   const [, scheme = '', userInfo = '', rest = ''] = match
   // `git` in ssh://git@host is a login name, not a secret; what follows a colon always is one.
-  const user = /^ssh:/i.test(scheme) && !userInfo.includes(':') ? `${userInfo}@` : ''
+  const user = /^(git\+)?ssh:/i.test(scheme) && !userInfo.includes(':') ? `${userInfo}@` : ''
   return { url: `${scheme}${user}${rest}`, stripped: user === '' }
 }

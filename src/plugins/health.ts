@@ -10,11 +10,6 @@ const open = { config: { scope: 'public' as const }, logLevel: 'warn' as const }
 /** Whether the process lives, whether it should get traffic, and what it measures. */
 export const healthPlugin = fp(
   async (app) => {
-    let closing = false
-    app.addHook('preClose', async () => {
-      closing = true
-    })
-
     const registry = new Registry()
     collectDefaultMetrics({ register: registry })
     const durations = new Histogram({
@@ -34,7 +29,7 @@ export const healthPlugin = fp(
     app.get('/livez', { ...open, schema: { ...summary('getLivez', 'Whether the process lives') } }, async () => ({ status: 'ok' }))
 
     app.get('/readyz', { ...open, schema: { ...summary('getReadyz', 'Whether to send traffic here') } }, async (_request, reply) => {
-      if (closing) return reply.code(503).header('retry-after', '5').send({ status: 'closing' })
+      if (app.isClosing()) return reply.code(503).header('retry-after', '5').send({ status: 'closing' })
       return { status: statusOf(await checkDatabase(app.deps)) }
     })
 

@@ -4,7 +4,7 @@ import { type Body, contentHash, type VersionContent } from '../../lib/content-h
 import { parsePromptFile } from '../../lib/files.js'
 import { scanContent } from '../../lib/scan.js'
 import { stripCredentials } from '../../lib/secrets.js'
-import { createPause, mapInSlices, type Pause } from '../../lib/slices.js'
+import { mapInSlices, type Pause } from '../../lib/slices.js'
 import { parseTemplate, TemplateError } from '../../lib/template/parse.js'
 import { joinPath } from '../../lib/text.js'
 import { codeOf, invalid, maxFindings, toFindings } from '../../lib/validation.js'
@@ -39,6 +39,7 @@ const maxWarnings = 50
 export async function preparePush(
   body: unknown,
   settings: ProjectSettings,
+  pause: Pause,
   isKnown: (prompts: PreparedPrompt[]) => Promise<(prompt: PreparedPrompt) => boolean>,
 ): Promise<PreparedPush> {
   const parsed = PushEnvelope.safeParse(body)
@@ -47,7 +48,6 @@ export async function preparePush(
   if (rawPrompts.length + rawFiles.length === 0) {
     throw new AppError('push.empty', 'The push carries neither prompts nor files. Give at least one, or DELETE /prompts/:name to archive one.')
   }
-  const pause = createPause()
   const { prompts, warnings } = await readPrompts(rawPrompts, rawFiles, request, pause)
   refuseSameNames(prompts)
   const known = await isKnown(prompts)

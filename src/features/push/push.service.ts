@@ -30,15 +30,19 @@ export async function push(
   body: unknown,
   ifMatch: string | undefined,
 ): Promise<{ answer: PushAnswer; created: boolean }> {
-  const prepared = await preparePush(body, caller.project.settings, (prompts) => findAccepted(deps.db, caller.project, prompts))
-  if (prepared.request.alias !== undefined && !hasScope(caller.actor, 'aliases:write')) {
+  if (hasAlias(body) && !hasScope(caller.actor, 'aliases:write')) {
     throw new AppError('scope.missing', 'Moving an alias needs the scope "aliases:write", which this key lacks. Push without "alias", or use another key.')
   }
+  const prepared = await preparePush(body, caller.project.settings, deps.pause, (prompts) => findAccepted(deps.db, caller.project, prompts))
   return writeProject(deps, caller.project, async (tx, project) => {
     const plan = await planPush(tx, project, prepared, ifMatch)
     if (prepared.request.dryRun) return { answer: dryAnswer(prepared, plan), created: false }
     return applyPush(deps, tx, { ...caller, project }, prepared, plan)
   })
+}
+
+function hasAlias(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'alias' in body && body.alias !== undefined
 }
 
 /** Which of the pushed contents are the newest of their prompts already, so that their templates need no parsing. */

@@ -1,0 +1,187 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { createPostgresDatabase, isPostgres, type Teardown } from './helpers/service.js'
+
+// Starting processes is slow and mostly waiting: these tests run side by side.
+t.jobs = 3
+const sideBySide = { buffered: true }
+
+type Process = { child: ChildProcess; url: string; stdout(): string; stderr(): string; exited: Promise<number | null> }
+
+/** The process as it is run in production, but for the build: the loader strips the types. */
+function run(args: string[], env: Record<string, string>): Omit<Process, 'url'> {
+  const child = spawn(process.execPath, ['--import', './scripts/ts-loader.mjs', 'src/main.ts', ...args], {
+    env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const output = { stdout: '', stderr: '' }
+  child.stdout?.on('data', (chunk) => (output.stdout += chunk))
+  child.stderr?.on('data', (chunk) => (output.stderr += chunk))
+  const exited = new Promise<number | null>((resolve) => child.on('close', resolve))
+  return { child, stdout: () => output.stdout, stderr: () => output.stderr, exited }
+}
+
+async function serve(t: Teardown, env: Record<string, string>): Promise<Process> {
+  const started = run(['serve'], env)
+  t.teardown(() => started.child.kill('SIGKILL'))
+  const url = await new Promise<string>((resolve, reject) => {
+    started.child.stdout?.on('data', () => {
+      const match = /listens on (http:\S+)/.exec(started.stdout())
+      if (match?.[1] && started.stdout().includes('/prompts -d ')) resolve(match[1])
+    })
+    started.exited.then((code) => reject(new Error(`exited with ${code}: ${started.stderr()}`)))
+  })
+  return { ...started, url }
+}
+
+async function makeDirectory(t: Teardown): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'promptsync-main-'))
+  t.teardown(() => rm(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** The engine the suite runs on: an own directory, or an own database. */
+async function makeEnvironment(t: Teardown): Promise<{ directory: string; env: Record<string, string> }> {
+  const directory = await makeDirectory(t)
+  const database: Record<string, string> = isPostgres ? { DATABASE_URL: await createPostgresDatabase(t) } : {}
+  return { directory, env: { PROMPTSYNC_DATA_DIR: directory, ...database } }
+}
+
+/** Runs a pasted line in a shell. */
+async function paste(line: string, env: Record<string, string> = {}): Promise<string> {
+  const child = spawn('sh', ['-c', line], { env: { PATH: process.env.PATH ?? '', ...env }, stdio: ['ignore', 'pipe', 'ignore'] })
+  let output = ''
+  child.stdout.on('data', (chunk) => (output += chunk))
+  await new Promise((resolve) => child.on('close', resolve))
+  return output
+}
+
+t.test('a first start on nothing', sideBySide, async (t) => {
+  const { directory, env } = await makeEnvironment(t)
+  const first = await serve(t, env)
+  const secret = (await readFile(join(directory, 'admin-key'), 'utf8')).trim()
+
+  t.test('makes a key in a file that only its owner can read, and shows it nowhere', async (t) => {
+    t.match(secret, /^ps_[0-9A-Za-z]{43}$/)
+    t.equal((await stat(join(directory, 'admin-key'))).mode & 0o777, 0o600)
+    t.notOk(first.stdout().includes(secret) || first.stderr().includes(secret))
+  })
+
+  t.test('prints two curl lines that work when pasted', async (t) => {
+    const lines = first.stdout().split('\n').filter((line) => line.startsWith('  curl '))
+    t.equal(lines.length, 2)
+    t.equal(JSON.parse(await paste(`${lines[0]} -s`)).source, 'default')
+    t.equal(JSON.parse(await paste(`${lines[1]} -s`)).alias.name, 'production')
+  })
+
+  if (!isPostgres) {
+    t.test('refuses a second process on its directory, naming the first', async (t) => {
+      const second = run(['serve'], env)
+      t.equal(await second.exited, 1)
+      t.match(second.stderr(), new RegExp(`in use by process ${first.child.pid} `))
+      t.match(second.stderr(), /PROMPTSYNC_DATA_DIR|DATABASE_URL/)
+      t.equal(second.stderr().trim().split('\n').length, 1, 'one clear line')
+    })
+  }
+
+  t.test('survives kill -9: what was acknowledged is served after the next start, whose lock is taken over', async (t) => {
+    first.child.kill('SIGKILL')
+    await first.exited
+    const second = await serve(t, env)
+    const answer = await fetch(`${second.url}/prompts/hello/production`, { headers: { authorization: `Bearer ${secret}` } })
+    t.equal(((await answer.json()) as { content: string }).content, 'Hello {{ name }}!')
+    t.notMatch(second.stdout(), /admin key/, 'no second key is made')
+    second.child.kill('SIGTERM')
+    t.equal(await second.exited, 0)
+    if (!isPostgres) t.notOk(existsSync(join(directory, 'lock')), 'the lock is gone')
+  })
+})
+
+t.test('SIGTERM finishes the request in flight and closes within ten seconds', sideBySide, async (t) => {
+  const { directory, env } = await makeEnvironment(t)
+  const service = await serve(t, env)
+  const secret = (await readFile(join(directory, 'admin-key'), 'utf8')).trim()
+  const body = JSON.stringify({ prompts: [{ name: 'late', content: 'arrived' }] })
+  const { hostname, port } = new URL(service.url)
+  const socket = connect(Number(port), hostname)
+  t.teardown(() => socket.destroy())
+  let received = ''
+  socket.on('data', (chunk) => (received += chunk))
+  const answered = new Promise((resolve) => socket.on('close', resolve))
+  socket.write(
+    `POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${secret}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 10)}`,
+  )
+  // A request that was answered after the half was sent shows that the server has begun to read it.
+  await fetch(`${service.url}/livez`)
+  const startedAt = performance.now()
+  service.child.kill('SIGTERM')
+  await untilRefused(service.url)
+  socket.write(body.slice(10))
+  await answered
+  t.match(received, /^HTTP\/1\.1 201 /)
+  t.equal(await service.exited, 0)
+  t.ok(performance.now() - startedAt < 10_000)
+})
+
+/** Resolves once new connections are refused: the server is closing. */
+async function untilRefused(url: string): Promise<void> {
+  for (;;) {
+    try {
+      await fetch(`${url}/livez`, { headers: { connection: 'close' } })
+    } catch {
+      // Refused: what was waited for.
+      return
+    }
+  }
+}
+
+t.test('a request that never ends does not keep the process over ten seconds', sideBySide, async (t) => {
+  const { env } = await makeEnvironment(t)
+  const service = await serve(t, env)
+  const { hostname, port } = new URL(service.url)
+  const socket = connect(Number(port), hostname)
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => socket.destroy())
+  socket.write('POST /keys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{')
+  await fetch(`${service.url}/livez`)
+  const startedAt = performance.now()
+  service.child.kill('SIGTERM')
+  await service.exited
+  t.ok(performance.now() - startedAt < 10_000)
+})
+
+t.test('the command line', sideBySide, async (t) => {
+  const directory = await makeDirectory(t)
+  const cases: { args: string[]; env?: Record<string, string>; code: number; says: RegExp }[] = [
+    { args: ['--version'], code: 0, says: /^\d+\.\d+\.\d+\n$/ },
+    { args: ['--help'], code: 0, says: /promptsync migrate/ },
+    { args: ['sevre'], code: 1, says: /unknown command "sevre"/ },
+    { args: ['serve'], env: { PORT: 'http' }, code: 1, says: /^promptsync: PORT must be a port number\n$/ },
+    { args: ['serve'], env: { PROMPTSYNC_ADMIN_KEY: 'short' }, code: 1, says: /^promptsync: PROMPTSYNC_ADMIN_KEY must have at least 32 characters\n$/ },
+    { args: ['serve'], env: { DATABASE_URL: 'mysql://u:secret@h/d' }, code: 1, says: /^promptsync: DATABASE_URL must be a postgres:\/\/ URL\n$/ },
+    { args: ['serve'], env: { DATABASE_URL: 'postgres://u:secret@127.0.0.1:1/d' }, code: 1, says: /^promptsync: The database of DATABASE_URL does not answer/ },
+  ]
+  await Promise.all(
+    cases.map(async ({ args, env, code, says }) => {
+      const started = run(args, { PROMPTSYNC_DATA_DIR: directory, ...env })
+      t.equal(await started.exited, code, `${args.join(' ')} ${JSON.stringify(env ?? {})}`)
+      t.match(started.stdout() + started.stderr(), says)
+      t.notMatch(started.stdout() + started.stderr(), /secret/)
+    }),
+  )
+})
+
+t.test('migrate brings a database up to date and says what it did', sideBySide, async (t) => {
+  const { env } = await makeEnvironment(t)
+  const first = run(['migrate'], env)
+  t.equal(await first.exited, 0)
+  t.match(first.stdout(), isPostgres ? /up to date/ : /Applied 0001_registry/, 'the test server gives migrated databases')
+  const second = run(['migrate'], env)
+  t.equal(await second.exited, 0)
+  t.match(second.stdout(), /up to date/)
+})
