@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from './app.js'
 import { type Config, ConfigError, loadConfig } from './config.js'
+import { isConnectionLoss } from './database/failures.js'
 import { DataDirectoryLocked } from './database/lock.js'
 import { MigrationFailed, migrate } from './database/migrate.js'
 import { createDeps, type Deps } from './deps.js'
@@ -66,7 +67,7 @@ function explain(error: unknown): string {
   }
   if (code === 'EADDRINUSE') return `Port ${port} on ${address} is in use. Set PORT to another one.`
   if (code === 'EACCES' && port !== undefined) return `Port ${port} on ${address} needs privileges this process lacks. Set PORT to another one.`
-  if (code === 'P1001' || code === 'ECONNREFUSED') return 'The database of DATABASE_URL does not answer. Check that it runs and that the address is right.'
+  if (isConnectionLoss(error)) return 'The database of DATABASE_URL does not answer. Check that it runs and that the address is right.'
   return error instanceof Error ? (error.stack ?? message) : String(error)
 }
 

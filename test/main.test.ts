@@ -9,7 +9,6 @@ import { createPostgresDatabase, isPostgres, type Teardown } from './helpers/ser
 
 // Starting processes is slow and mostly waiting: these tests run side by side.
 t.jobs = 3
-const sideBySide = { buffered: true }
 
 type Process = { child: ChildProcess; url: string; stdout(): string; stderr(): string; exited: Promise<number | null> }
 
@@ -61,7 +60,7 @@ async function paste(line: string, env: Record<string, string> = {}): Promise<st
   return output
 }
 
-t.test('a first start on nothing', sideBySide, async (t) => {
+t.test('a first start on nothing', { buffered: true }, async (t) => {
   const { directory, env } = await makeEnvironment(t)
   const first = await serve(t, env)
   const secret = (await readFile(join(directory, 'admin-key'), 'utf8')).trim()
@@ -102,7 +101,7 @@ t.test('a first start on nothing', sideBySide, async (t) => {
   })
 })
 
-t.test('SIGTERM finishes the request in flight and closes within ten seconds', sideBySide, async (t) => {
+t.test('SIGTERM finishes the request in flight and closes within ten seconds', { buffered: true }, async (t) => {
   const { directory, env } = await makeEnvironment(t)
   const service = await serve(t, env)
   const secret = (await readFile(join(directory, 'admin-key'), 'utf8')).trim()
@@ -140,7 +139,7 @@ async function untilRefused(url: string): Promise<void> {
   }
 }
 
-t.test('a request that never ends does not keep the process over ten seconds', sideBySide, async (t) => {
+t.test('a request that never ends does not keep the process over ten seconds', { buffered: true }, async (t) => {
   const { env } = await makeEnvironment(t)
   const service = await serve(t, env)
   const { hostname, port } = new URL(service.url)
@@ -155,7 +154,7 @@ t.test('a request that never ends does not keep the process over ten seconds', s
   t.ok(performance.now() - startedAt < 10_000)
 })
 
-t.test('the command line', sideBySide, async (t) => {
+t.test('the command line', { buffered: true }, async (t) => {
   const directory = await makeDirectory(t)
   const cases: { args: string[]; env?: Record<string, string>; code: number; says: RegExp }[] = [
     { args: ['--version'], code: 0, says: /^\d+\.\d+\.\d+\n$/ },
@@ -176,7 +175,7 @@ t.test('the command line', sideBySide, async (t) => {
   )
 })
 
-t.test('migrate brings a database up to date and says what it did', sideBySide, async (t) => {
+t.test('migrate brings a database up to date and says what it did', { buffered: true }, async (t) => {
   const { env } = await makeEnvironment(t)
   const first = run(['migrate'], env)
   t.equal(await first.exited, 0)

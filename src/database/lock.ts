@@ -85,6 +85,7 @@ async function beats(path: string): Promise<boolean> {
   return false
 }
 
+/** Milliseconds since the epoch; 0 for a file that is not there. */
 async function modifiedAt(path: string): Promise<number> {
   const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return { mtimeMs: 0 }
@@ -99,7 +100,8 @@ async function modifiedAt(path: string): Promise<number> {
  */
 async function takeOver(path: string, dead: Holder | null, self: Holder): Promise<boolean> {
   const guard = `${path}.takeover`
-  if (Date.now() - (await modifiedAt(guard)) > foreignSilenceMs) await rm(guard, { force: true })
+  const guardedAt = await modifiedAt(guard)
+  if (guardedAt > 0 && Date.now() - guardedAt > foreignSilenceMs) await rm(guard, { force: true })
   if (!(await createLock(guard, self))) {
     await delay(guardRetryMs)
     return false

@@ -1,0 +1,1082 @@
+import { connect } from 'node:net'
+import t from 'tap'
+import { type Answer, type CallOptions, type Service, startService } from './helpers/service.js'
+
+type Request = (CallOptions & { path: string }) | { raw: string }
+/** What else holds for a row: a part of the detail, the place of a finding, header fields. */
+type Also = { detail?: RegExp; place?: string; headers?: Record<string, string> }
+type Row = Also & { title: string; request: Request; status: number; code: string }
+
+const project = 'acme'
+const bodyLimitBytes = 1024 ** 2
+const maxContentBytes = 262_144
+const reserved = ['v1', 'r12', 'latest', 'builtin', 'versions', 'diff', 'render', 'plan', 'fetch', 'purge', 'deadbeef']
+const commits = { first: `abcdef0${'1'.repeat(33)}`, second: `abcdef0${'2'.repeat(33)}` }
+
+t.test('bad input is refused by name and changes nothing', async (t) => {
+  const service = await startService(t, { env: { PROMPTSYNC_BODY_LIMIT: '1mb' } })
+  const world = await arrange(service)
+  let before = await service.countRows()
+  for (const row of rowsOf(world)) {
+    await t.test(`${row.title}: ${row.status} ${row.code}`, async (t) => {
+      const answer = await send(service, row.request)
+      checkProblem(t, answer, row)
+      const after = await service.countRows()
+      t.same(after, before, 'no row was added or removed')
+      before = after
+    })
+  }
+})
+
+type Tap = Pick<typeof t, 'equal' | 'match' | 'notMatch' | 'ok' | 'same'>
+
+function checkProblem(t: Tap, { status, headers, body, text }: Answer, row: Row): void {
+  t.same({ status, code: body?.code }, { status: row.status, code: row.code }, text.slice(0, 500))
+  t.equal(headers.get('content-type'), 'application/problem+json; charset=utf-8')
+  t.equal(headers.get('x-request-id'), body.requestId)
+  t.match(body, { type: `urn:promptsync:problem:${row.code}`, title: /./, status: row.status, detail: /./, requestId: /./ })
+  t.notMatch(body.detail, /\n\s+at |node_modules|\.[jt]s:\d|prisma|SELECT |INSERT |ZodError|\[object Object\]|not valid JSON: .*not valid JSON/i)
+  if (status === 401) t.equal(headers.get('www-authenticate'), 'Bearer')
+  if (row.detail) t.match(body.detail, row.detail)
+  if (row.code === 'validation.failed') {
+    t.ok(body.errors?.length > 0, 'the findings are listed')
+    t.ok(body.errors?.every((error: any) => typeof error.path === 'string' && error.message !== ''))
+  }
+  if (row.place) t.ok(body.errors?.some(({ path }: any) => path.startsWith(row.place)), `${row.place} is named: ${JSON.stringify(body.errors)}`)
+  for (const [name, value] of Object.entries(row.headers ?? {})) t.equal(headers.get(name), value)
+}
+
+async function send(service: Service, request: Request): Promise<Answer> {
+  if ('raw' in request) return sendRaw(service, request.raw)
+  const { path, ...options } = request
+  return service.call(path, { project, ...options })
+}
+
+/** Sends bytes as they are, for what no HTTP client would send. The server closes the connection. */
+async function sendRaw({ url }: Service, bytes: string): Promise<Answer> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  socket.write(Buffer.from(bytes, 'latin1'))
+  const chunks: Buffer[] = []
+  for await (const chunk of socket) chunks.push(chunk)
+  const answer = Buffer.concat(chunks).toString()
+  const [head = '', text = ''] = answer.split('\r\n\r\n', 2)
+  const [statusLine = '', ...fields] = head.split('\r\n')
+  const headers = new Headers(fields.map((field): [string, string] => [field.slice(0, field.indexOf(':')), field.slice(field.indexOf(':') + 1)]))
+  return { status: Number(statusLine.split(' ')[1]), headers, text, body: text === '' ? {} : JSON.parse(text) }
+}
+
+type World = { keys: Record<'reader' | 'writer' | 'expired' | 'revoked' | 'other' | 'bound', string>; cursors: Record<string, string> }
+
+/**
+ * Project `acme`: releases v1.0.0 and v2.0.0 (of commits with the same first seven digits) and r3; `production` on v1.0.0 with a
+ * canary on v2.0.0, `staging` on v2.0.0 and `dev` on r3, which never moved; `tested`, a pin of greeting; `gone`, a deleted alias.
+ */
+async function arrange(service: Service): Promise<World> {
+  for (const slug of [project, 'other']) await expectMade(service, 'POST', '/projects', { slug })
+  await expectMade(service, 'POST', '/projects', { slug: 'strict', settings: { scan: 'block' } })
+  const chat = { name: 'chat', messages: [{ role: 'system', content: 'Be kind.' }] }
+  const greeting = (content: string) => ({ name: 'greeting', content })
+  const push = (body: object) => service.push(body, { project })
+  await push({ version: 'v1.0.0', alias: 'production', git: { commit: commits.first }, prompts: [greeting('Hi {{ name }}'), chat] })
+  await push({ version: 'v2.0.0', alias: 'staging', git: { commit: commits.second }, prompts: [greeting('Hello {{ name }}')] })
+  await push({ alias: 'dev', prompts: [greeting('Good day {{ name }}'), { name: 'folder/note', content: 'A note' }] })
+  await expectMade(service, 'POST', '/canary', { alias: 'production', version: 'v2.0.0', percentage: 10 })
+  await expectMade(service, 'POST', '/canary', { alias: 'production', version: 'v2.0.0', percentage: 20 })
+  for (const version of ['v1', 'v2']) await expectMade(service, 'PUT', '/aliases/tested', { prompt: 'greeting', version })
+  await expectMade(service, 'POST', '/canary', { alias: 'tested', prompt: 'greeting', version: 'v3', percentage: 50 })
+  await expectMade(service, 'PUT', '/aliases/gone', { version: 'v1.0.0' })
+  await expectMade(service, 'DELETE', '/aliases/gone')
+  const keys = await makeKeys(service)
+  return { keys, cursors: await readCursors(service) }
+}
+
+async function expectMade(service: Service, method: string, path: string, body?: object): Promise<any> {
+  const answer = await service.call(path, { method, project: path === '/projects' ? undefined : project, body })
+  if (answer.status !== 200 && answer.status !== 201) throw new Error(`${method} ${path} answered ${answer.status}: ${answer.text}`)
+  return answer.body
+}
+
+async function makeKeys(service: Service): Promise<World['keys']> {
+  const make = async (name: string, scopes: string[], more: object = {}) => service.createKey({ name, project, scopes, ...more })
+  const minuteMs = 60_000
+  const expired = await make('expired', ['admin'], { expiresAt: new Date(service.clock.now().getTime() + minuteMs).toISOString() })
+  service.clock.advance(2 * minuteMs)
+  const revoked = await make('revoked', ['admin'])
+  await expectMade(service, 'DELETE', `/keys/${revoked.id}`)
+  return {
+    reader: (await make('reader', ['prompts:read'])).secret,
+    writer: (await make('writer', ['prompts:read', 'prompts:write'])).secret,
+    expired: expired.secret,
+    revoked: revoked.secret,
+    other: (await make('other', ['admin'], { project: 'other' })).secret,
+    bound: (await make('bound', ['admin'])).secret,
+  }
+}
+
+const lists = [
+  ...['/prompts', '/prompts/greeting/versions', '/releases', '/releases/latest', '/aliases', '/aliases/production/history'],
+  ...['/canary', '/projects', '/keys', '/audit'],
+]
+
+/** The cursor behind the first item of each list. */
+async function readCursors(service: Service): Promise<Record<string, string>> {
+  const cursors: Record<string, string> = {}
+  for (const path of lists) {
+    const { body } = await service.call(`${path}?limit=1`, { project })
+    if (typeof body.nextCursor !== 'string') throw new Error(`${path} has no second page.`)
+    cursors[path] = body.nextCursor
+  }
+  return cursors
+}
+
+function rowsOf(world: World): Row[] {
+  return [
+    ...transportRows(),
+    ...jsonRows(),
+    ...fieldRows(),
+    ...nameRows(),
+    ...contentRows(),
+    ...fileRows(),
+    ...conflictRows(),
+    ...aliasRows(),
+    ...refRows(),
+    ...queryRows(world),
+    ...accessRows(world),
+  ]
+}
+
+/** Rows that share an answer, by title. */
+function refused(status: number, code: string, requests: Record<string, Request>, also: Also = {}): Row[] {
+  return Object.entries(requests).map(([title, request]) => ({ title, request, status, code, ...also }))
+}
+
+const get = (path: string, options: CallOptions = {}): Request => ({ path, ...options })
+const call = (method: string, path: string, body?: unknown, options: CallOptions = {}): Request => ({ method, path, body, ...options })
+const push = (body: unknown, options: CallOptions = {}): Request => call('POST', '/prompts', body, options)
+/** A push of one prompt; fields given as undefined are left out. */
+const pushPrompt = (fields: object): Request => push({ prompts: [{ name: 'new', content: 'Text', ...fields }] })
+const pushFile = (path: string, content = 'Text'): Request => push({ files: [{ path, content }] })
+const segment = encodeURIComponent
+
+function transportRows(): Row[] {
+  const http = (target: string, fields = '') => `${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${fields}\r\n`
+  const typed = (contentType: string) => push('{"prompts":[]}', { headers: { 'content-type': contentType } })
+  const authorized = (fields: string) => `Authorization: Bearer ps_test_${'k'.repeat(40)}\r\n${fields}`
+  return [
+    ...refused(400, 'request.malformed', {
+      'bytes that are not HTTP': { raw: 'How do you do?\r\n\r\n' },
+      'the first bytes of TLS': { raw: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03' },
+      'another version of HTTP': { raw: 'GET /prompts HTTP/7.3\r\nHost: localhost\r\n\r\n' },
+      'a header field without a colon': { raw: http('GET /prompts', 'no colon here\r\n') },
+      'a Content-Length that is no number': { raw: http('POST /prompts', 'Content-Length: many\r\n') },
+      'two lengths of one body': { raw: http('POST /prompts', 'Content-Length: 2\r\nTransfer-Encoding: chunked\r\n') },
+      'percent-encoding in a name that is cut off': get('/prompts/a%2/latest'),
+      'percent-encoding in a name that is no hex': get('/prompts/a%zz/latest'),
+      'percent-encoding in a name that is no UTF-8': get('/prompts/caf%E9/latest'),
+      'percent-encoding in a query value that is no hex': get('/prompts?search=%zz'),
+      'percent-encoding in a query value that is no UTF-8': get('/prompts/greeting/latest?key=caf%E9'),
+    }),
+    ...refused(431, 'header.too_large', { 'headers of 20 kB': get('/prompts', { headers: { 'x-filler': 'x'.repeat(20_000) } }) }),
+    ...refused(404, 'route.not_found', {
+      'an unknown route': get('/promptz'),
+      'an unknown route without a key': get('/promptz', { key: null }),
+      'an unknown route below /api': get('/api/promptz'),
+      'a POST to an unknown route': call('POST', '/promptz', {}),
+      'a route with one segment too many': get('/prompts/greeting/latest/raw'),
+      'a route with a trailing slash': get('/prompts/greeting/latest/'),
+      'a route that starts with two slashes': { raw: http('GET //prompts') },
+    }),
+    ...[
+      ...refused(405, 'method.not_allowed', { 'PUT of all prompts': call('PUT', '/prompts', {}) }, { headers: { allow: 'GET, HEAD, POST' } }),
+      ...refused(405, 'method.not_allowed', { 'PUT of all prompts without a key': call('PUT', '/prompts', {}, { key: null }) }),
+      ...refused(405, 'method.not_allowed', { 'POST to a prompt': call('POST', '/prompts/new', {}) }, { headers: { allow: 'DELETE, GET, HEAD, PATCH' } }),
+      ...refused(405, 'method.not_allowed', { 'DELETE of a version': call('DELETE', '/prompts/greeting/v1') }, { headers: { allow: 'GET, HEAD' } }),
+      ...refused(405, 'method.not_allowed', { 'POST to an alias': call('POST', '/aliases/dev', {}) }, { headers: { allow: 'DELETE, GET, HEAD, PUT' } }),
+      ...refused(405, 'method.not_allowed', { 'GET of a rollback': get('/aliases/dev/rollback') }, { headers: { allow: 'POST' } }),
+      ...refused(405, 'method.not_allowed', { 'DELETE of a release': call('DELETE', '/releases/r1') }, { headers: { allow: 'GET, HEAD' } }),
+      ...refused(405, 'method.not_allowed', { 'DELETE of the audit': call('DELETE', '/audit') }, { headers: { allow: 'GET, HEAD' } }),
+      ...refused(405, 'method.not_allowed', { 'TRACE of all prompts': { raw: http('TRACE /prompts') } }, { headers: { allow: 'GET, HEAD, POST' } }),
+    ],
+    ...refused(415, 'body.unsupported_type', {
+      'a body of plain text': typed('text/plain'),
+      'a body of a form': typed('application/x-www-form-urlencoded'),
+      'a body of a multipart form': typed('multipart/form-data; boundary=x'),
+      'a body of JSON lines': typed('application/jsonl'),
+      'a body of YAML': typed('application/yaml'),
+      'a body whose type is no type': typed('json'),
+      'a body without a type': { raw: http('POST /prompts', authorized('Content-Length: 14\r\n')) + '{"prompts":[]}' },
+    }),
+    ...refused(413, 'body.too_large', {
+      'a body over the limit': push(' '.repeat(bodyLimitBytes + 1)),
+      'a body over the limit that does not tell its length': {
+        raw: `${http('POST /prompts', authorized('Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n'))}110000\r\n${' '.repeat(0x110000)}\r\n0\r\n\r\n`,
+      },
+    }),
+  ]
+}
+
+function jsonRows(): Row[] {
+  const nested = (levels: number) => push({ prompts: [{ name: 'new', content: 'Text', config: { list: nestedLists(levels - 5) } }] })
+  return [
+    ...refused(400, 'body.malformed', {
+      'no body': call('POST', '/prompts'),
+      'an empty body': push(''),
+      'an empty body of an alias move': call('PUT', '/aliases/new', ''),
+      'a body of spaces': push(' \n'),
+      'JSON that is cut off': push('{"prompts":[{"name":"new","content":"Te'),
+      'JSON that lacks a closing bracket': push('{"prompts":[{"name":"new","content":"Text"}'),
+      'JSON with a closing bracket too many': push('{"prompts":[]}]'),
+      'JSON with brackets that do not match': push('{"prompts":[}]'),
+      'JSON with a trailing comma in an object': push('{"prompts":[],}'),
+      'JSON with a trailing comma in a list': push('{"prompts":[{"name":"new","content":"Text"},]}'),
+      'JSON with a trailing comma in a prompt': push('{"prompts":[{"name":"new","content":"Text",}]}'),
+      'JSON without a comma between prompts': push('{"prompts":[{"name":"new","content":"Text"}{"name":"newer","content":"Text"}]}'),
+      'JSON with two roots': push('{"prompts":[]}{"prompts":[]}'),
+      'JSON with single quotes': push("{'prompts':[]}"),
+      'JSON with a key without quotes': push('{prompts:[]}'),
+      'JSON with NaN': push('{"prompts":[{"name":"new","content":"Text","config":{"temperature":NaN}}]}'),
+      'JSON with Infinity': push('{"prompts":[{"name":"new","content":"Text","config":{"temperature":-Infinity}}]}'),
+      'JSON with a comment': push('{"prompts":[] /* none */}'),
+      'JSON with a tab within a text': push('{"prompts":[{"name":"new","content":"a\tb"}]}'),
+      'JSON with a bad escape': push('{"prompts":[{"name":"new","content":"\\x41"}]}'),
+      'JSON with a number that starts with 0': call('POST', '/canary', '{"alias":"dev","version":"v1.0.0","percentage":010}'),
+      'a form as JSON': push('prompts=none'),
+      'a key that sets the prototype': push('{"__proto__":{"prompts":[]}}'),
+      'a key that sets the prototype, within a prompt': push('{"prompts":[{"name":"new","content":"Text","config":{"__proto__":{"admin":true}}}]}'),
+      'a key that sets the prototype of the constructor': push('{"prompts":[{"name":"new","content":"Text","config":{"constructor":{"prototype":{}}}}]}'),
+    }),
+    ...refused(400, 'body.encoding', {
+      'a body in Latin-1': push(Buffer.from('{"prompts":[{"name":"new","content":"café"}]}', 'latin1')),
+      'a body in UTF-16': push(Buffer.concat([Buffer.from('"'), Buffer.from([0xff, 0xfe]), Buffer.from('"')])),
+      'a body with half of a surrogate pair in UTF-8': push(Buffer.from('{"message":"\xed\xa0\x80","prompts":[]}', 'latin1')),
+    }),
+    ...refused(400, 'body.nesting', {
+      'lists nested 10,000 deep': push('['.repeat(10_000) + ']'.repeat(10_000)),
+      'objects nested 10,000 deep': push('{"a":'.repeat(10_000) + '1' + '}'.repeat(10_000)),
+      'lists nested 10,000 deep and never closed': push('['.repeat(10_000)),
+      'JSON nested 65 deep': nested(65),
+    }),
+    ...refused(422, 'text.invalid', {
+      'NUL in a prompt name': pushPrompt({ name: 'a\0b' }),
+      'NUL in a content': pushPrompt({ content: 'a\0b' }),
+      'NUL in a key of config': pushPrompt({ config: { 'a\0b': 1 } }),
+      'NUL in a value of metadata': pushPrompt({ metadata: { list: ['a\0b'] } }),
+      'NUL in a message': push({ message: 'a\0b', prompts: [{ name: 'new', content: 'Text' }] }),
+      'NUL in the path of a file': pushFile('a\0b.md'),
+      'NUL in the name of a key': call('POST', '/keys', { name: 'a\0b', project, scopes: ['prompts:read'] }),
+      'half of a surrogate pair in a content': push('{"prompts":[{"name":"new","content":"\\ud83d"}]}'),
+      'half of a surrogate pair in a key of config': push('{"prompts":[{"name":"new","content":"Text","config":{"\\udc00":1}}]}'),
+      'surrogates the wrong way round in a title': call('PATCH', '/prompts/greeting', '{"title":"\\ude00\\ud83d"}'),
+    }),
+  ]
+}
+
+/** An empty list in lists: this many levels in all. */
+function nestedLists(levels: number): unknown {
+  let list: unknown[] = []
+  for (let level = 1; level < levels; level += 1) list = [list]
+  return list
+}
+
+/** Each field with values of a wrong type or out of its bounds; the finding names its place. */
+function wrongFields(what: string, fields: Record<string, unknown[]>, place: (field: string) => string, request: (fields: object) => Request): Row[] {
+  return Object.entries(fields).flatMap(([field, values]) =>
+    values.flatMap((value) =>
+      refused(422, 'validation.failed', { [`${what} with ${field} ${show(value)}`]: request({ [field]: value }) }, { place: place(field) }),
+    ),
+  )
+}
+
+function show(value: unknown): string {
+  const json = value === undefined ? 'left out' : JSON.stringify(value)
+  return json.length > 60 ? `${json.slice(0, 40)}… (${json.length})` : json
+}
+
+const same = (field: string) => field
+const notText = [1, true, ['x'], { x: 'x' }]
+
+function fieldRows(): Row[] {
+  const valid = { name: 'new', content: 'Text' }
+  const bodies: Record<string, (body: unknown) => Request> = {
+    'a push': (body) => push(body),
+    'a change of a prompt': (body) => call('PATCH', '/prompts/greeting', body),
+    'an alias move': (body) => call('PUT', '/aliases/new', body),
+    'a canary': (body) => call('POST', '/canary', body),
+    'a new project': (body) => call('POST', '/projects', body),
+    'a change of a project': (body) => call('PATCH', `/projects/${project}`, body),
+    'a new key': (body) => call('POST', '/keys', body),
+  }
+  return [
+    ...Object.entries(bodies).flatMap(([what, request]) => [
+      ...refused(422, 'validation.failed', Object.fromEntries(['[]', '"text"', '5', 'true', 'null'].map((body) => [`${what} that is ${body}`, request(body)]))),
+      ...refused(422, 'validation.failed', { [`${what} with an unknown field`]: request({ colour: 'red' }) }, { detail: /colour/ }),
+    ]),
+    ...refused(422, 'validation.failed', { 'a rollback with an unknown field': call('POST', '/aliases/dev/rollback', { version: 'r1' }) }, { place: 'version' }),
+    ...refused(422, 'validation.failed', { 'a promotion with an unknown field': call('POST', '/canary/production/promote', { percentage: 1 }) }, { place: 'percentage' }),
+    ...refused(422, 'validation.failed', { 'a prompt with an unknown field': pushPrompt({ colour: 'red' }) }, { place: 'prompts[0].colour' }),
+    ...refused(422, 'validation.failed', { 'a change of a prompt that gives content': call('PATCH', '/prompts/greeting', { content: 'Text' }) }, { place: 'content' }),
+    ...pushFieldRows(valid),
+    ...wrongFields(
+      'a file',
+      { path: [undefined, ...notText, null, '', 'x'.repeat(1_001)], content: [undefined, ...notText, null], colour: ['red'] },
+      (field) => `files[0].${field}`,
+      (fields) => push({ files: [{ path: 'new.md', content: 'Text', ...fields }] }),
+    ),
+    ...wrongFields(
+      'a change of a prompt',
+      { title: [...notText, 'x'.repeat(201)], description: notText, labels: ['x', [1], [''], null], metadata: ['x', [], null] },
+      same,
+      (fields) => call('PATCH', '/prompts/greeting', fields),
+    ),
+    ...wrongFields(
+      'an alias move',
+      { version: [undefined, ...notText, null, ''], prompt: [...notText, null, ''], reason: [...notText, null, 'x'.repeat(1_001)], dryRun: [1, 'true', null] },
+      same,
+      (fields) => call('PUT', '/aliases/new', { version: 'v1.0.0', ...fields }),
+    ),
+    ...wrongFields('a rollback', { reason: notText }, same, (fields) => call('POST', '/aliases/tested/rollback?prompt=greeting', fields)),
+    ...wrongFields(
+      'a canary',
+      {
+        alias: [undefined, ...notText, null, ''],
+        version: [undefined, ...notText, null, ''],
+        percentage: [undefined, null, true, '10', [10], 101, 100.01, -1, 0, 0.001, 0.014, 1.005, 33.333, 1e300],
+        prompt: [...notText, null],
+        reason: notText,
+      },
+      same,
+      (fields) => call('POST', '/canary', { alias: 'dev', version: 'v1.0.0', percentage: 10, ...fields }),
+    ),
+    ...wrongFields(
+      'a new project',
+      {
+        slug: [undefined, ...notText, null, '', 'Acme', '-acme', 'ac me', 'a_b', 'x'.repeat(64)],
+        name: [...notText, 'x'.repeat(201)],
+        settings: ['x', [], null, { publicRead: 'yes' }, { scan: 'maybe' }, { defaultAlias: 'Prod' }, { colour: 'red' }],
+      },
+      same,
+      (fields) => call('POST', '/projects', { slug: 'new', ...fields }, { project: undefined }),
+    ),
+    ...wrongFields(
+      'a change of a project',
+      { slug: ['renamed'], name: notText, settings: ['x', null, { publicRead: null }, { scan: 1 }, { defaultAlias: 1 }] },
+      same,
+      (fields) => call('PATCH', `/projects/${project}`, fields),
+    ),
+    ...wrongFields(
+      'a new key',
+      {
+        name: [undefined, ...notText, null, '', 'x'.repeat(101)],
+        project: [...notText, '', 'Acme'],
+        scopes: [undefined, null, 'admin', [], [1], ['root'], ['prompts:read', 'prompts']],
+        expiresAt: [1, true, '', 'tomorrow', '2030-01-01', '2030-13-01T00:00:00Z'],
+      },
+      same,
+      (fields) => call('POST', '/keys', { name: 'new', project, scopes: ['prompts:read'], ...fields }),
+    ),
+  ]
+}
+
+function pushFieldRows(valid: object): Row[] {
+  const message = { role: 'user', content: 'Text' }
+  const variant = { tags: { tone: 'formal' }, content: 'Text' }
+  const inPrompt = (path: string) => (field: string) => `prompts[0].${path}${field}`
+  return [
+    ...wrongFields(
+      'a push',
+      {
+        version: [...notText, null, ''],
+        alias: [...notText, null, ''],
+        base: [...notText, null, ''],
+        prune: [1, 'true', null],
+        dryRun: [1, 'false', null],
+        message: [...notText, null, 'x'.repeat(2_001)],
+        template: [...notText, null, 'handlebars'],
+        git: [...notText, null],
+        prompts: ['x', {}, null, 1],
+        files: ['x', {}, null, 1],
+      },
+      same,
+      (fields) => push({ prompts: [valid], ...fields }),
+    ),
+    ...refused(422, 'validation.failed', { 'a push of 20,001 prompts': push({ prompts: Array.from({ length: 20_001 }, () => 0) }) }, { place: 'prompts' }),
+    ...wrongFields('a list of prompts', { '[0]': [1, 'x', null, [], true] }, () => 'prompts[0]', (fields) => push({ prompts: Object.values(fields) })),
+    ...wrongFields('a list of files', { '[0]': [1, 'x', null, [], true] }, () => 'files[0]', (fields) => push({ files: Object.values(fields) })),
+    ...wrongFields(
+      'git',
+      {
+        commit: [undefined, ...notText, null, 'a'.repeat(39), 'a'.repeat(41), `${'a'.repeat(39)}g`, 'main'],
+        repo: notText,
+        branch: notText,
+        dirty: [1, 'no'],
+        colour: ['red'],
+      },
+      (field) => `git.${field}`,
+      (fields) => push({ prompts: [valid], git: { commit: 'a'.repeat(40), ...fields } }),
+    ),
+    ...wrongFields(
+      'a prompt',
+      {
+        name: [undefined, ...notText, null],
+        title: [...notText, 'x'.repeat(201)],
+        description: [...notText, 'x'.repeat(10_001)],
+        labels: ['x', {}, null, [1], [''], ['x'.repeat(101)], Array.from({ length: 51 }, () => 'x')],
+        metadata: ['x', [], null, { text: 'x'.repeat(65_536) }],
+        content: [undefined, ...notText, null],
+        messages: [[message]],
+        template: [...notText, 'mustache'],
+        config: ['x', [], null, 1],
+        inputs: ['x', [], 1],
+        variants: ['x', {}, null, [1], [null], ['x']],
+      },
+      (field) => (field === 'messages' ? 'prompts[0]' : `prompts[0].${field}`),
+      (fields) => push({ prompts: [{ ...valid, ...fields }] }),
+    ),
+    ...wrongFields(
+      'a chat prompt',
+      { messages: ['x', {}, [], [1], [null], Array.from({ length: 501 }, () => message)], variants: [[variant]] },
+      inPrompt(''),
+      (fields) => push({ prompts: [{ name: 'new', messages: [message], ...fields }] }),
+    ),
+    ...wrongFields(
+      'a message',
+      { role: [undefined, ...notText, null, '', 'User', 'the user'], content: [undefined, ...notText, null], colour: ['red'] },
+      inPrompt('messages[0].'),
+      (fields) => push({ prompts: [{ name: 'new', messages: [{ ...message, ...fields }] }] }),
+    ),
+    ...wrongFields(
+      'a variant',
+      {
+        tags: [undefined, 'x', [], null, {}, { tone: 1 }, { tone: null }, { tone: '' }, { '': 'x' }, { 'a:b': 'x' }, { ['x'.repeat(65)]: 'x' }, { tone: 'x'.repeat(257) }],
+        content: [undefined, ...notText, null],
+        messages: [[message]],
+        colour: ['red'],
+      },
+      (field) => (field === 'messages' || field === 'content' ? 'prompts[0].variants[0]' : `prompts[0].variants[0].${field}`),
+      (fields) => push({ prompts: [{ ...valid, variants: [{ ...variant, ...fields }] }] }),
+    ),
+    ...refused(
+      422,
+      'validation.failed',
+      {
+        'two variants of equal tags': pushPrompt({ variants: [variant, { ...variant, content: 'Other' }] }),
+        'two variants of equal tags in another order': pushPrompt({
+          variants: [
+            { tags: { tone: 'formal', locale: 'cn' }, content: 'One' },
+            { tags: { locale: 'cn', tone: 'formal' }, content: 'Two' },
+          ],
+        }),
+        'two variants of one locale in another case': pushPrompt({
+          variants: [
+            { tags: { locale: 'en-US' }, content: 'One' },
+            { tags: { locale: 'en-us' }, content: 'Two' },
+          ],
+        }),
+      },
+      { place: 'prompts[0].variants[1].tags' },
+    ),
+  ]
+}
+
+const badNames = {
+  empty: '',
+  'upper case': 'Greeting',
+  'with a leading dot': '.greeting',
+  'with a leading dash': '-greeting',
+  'with a leading underscore': '_greeting',
+  'with an empty segment': 'a//b',
+  'with a leading slash': '/a',
+  'with a trailing slash': 'a/',
+  'that climbs up': '../a',
+  'that climbs up in the middle': 'a/../b',
+  'with a space': 'a b',
+  'with a line break': 'a\n',
+  'with a colon': 'a:b',
+  'with a backslash': 'a\\b',
+  'with a percent sign': 'a%2Fb',
+  'with an emoji': 'a😀',
+  'of 201 characters': 'x'.repeat(201),
+  'with a ligature, which NFKC undoes': 'ﬁle',
+  'with a full-width letter, which NFKC undoes': 'ａ',
+  'with a decomposed letter, which NFKC composes': 'cafe\u0301',
+}
+const badAliases = ['Prod', '1st', '-x', '.x', '_x', 'a b', 'a/b', 'ä', 'a+b', 'x'.repeat(64)]
+const badLabels = ['-v', '.v', '_v', 'v 1', 'v/1', 'ü', 'v1:0', 'x'.repeat(64)]
+
+function nameRows(): Row[] {
+  const each = (values: string[], row: (value: string) => [title: string, request: Request]) => Object.fromEntries(values.map(row))
+  const prompts = [{ name: 'new', content: 'Text' }]
+  return [
+    ...Object.entries(badNames).flatMap(([what, name]) => [
+      ...refused(422, 'validation.failed', { [`a prompt name ${what}`]: pushPrompt({ name }) }, { place: 'prompts[0].name' }),
+      ...refused(422, 'validation.failed', { [`a prompt name ${what}, of a pin`]: call('PUT', '/aliases/tested', { prompt: name, version: 'v1' }) }, { place: 'prompt' }),
+      ...refused(
+        422,
+        'validation.failed',
+        {
+          [`a prompt name ${what}, in a URL`]: get(`/prompts/${segment(name)}/latest`),
+          [`a prompt name ${what}, to be archived`]: call('DELETE', `/prompts/${segment(name)}`),
+        },
+        { place: 'name' },
+      ),
+    ]),
+    ...refused(422, 'validation.failed', {
+      'dots as a prompt name': { raw: 'GET /prompts/../latest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' },
+      'a prompt name of 3,000 characters, in a URL': get(`/prompts/${'x'.repeat(3_000)}/latest`),
+      'a prompt name of 12,000 characters, in a URL': get(`/prompts/${'x'.repeat(12_000)}/latest`),
+      'NUL as a prompt name, in a URL': get('/prompts/%00/latest'),
+    }),
+    ...refused(422, 'validation.failed', each(badAliases, (alias) => [`an alias ${show(alias)}, of a push`, push({ alias, prompts })]), { place: 'alias' }),
+    ...refused(
+      422,
+      'validation.failed',
+      each(badAliases, (alias) => [`an alias ${show(alias)}`, call('PUT', `/aliases/${segment(alias)}`, { version: 'v1.0.0' })]),
+      { place: 'alias' },
+    ),
+    ...refused(422, 'validation.failed', each(badAliases, (alias) => [`an alias ${show(alias)}, to be shown`, get(`/aliases/${segment(alias)}`)]), { place: 'alias' }),
+    ...refused(422, 'validation.failed', each(badLabels, (version) => [`a label ${show(version)}`, push({ version, prompts })]), { place: 'version' }),
+    ...refused(422, 'validation.failed', each(badLabels, (ref) => [`a ref ${show(ref)}`, get(`/prompts/greeting/${segment(ref)}`)]), { place: 'ref' }),
+    ...refused(422, 'validation.failed', each(badLabels, (ref) => [`a release ${show(ref)}`, get(`/releases/${segment(ref)}`)]), { place: 'ref' }),
+    ...refused(422, 'validation.failed', each(badLabels, (base) => [`a base ${show(base)}`, push({ base, prompts })]), { place: 'base' }),
+    ...refused(422, 'name.reserved', each(reserved, (alias) => [`the alias ${alias}, of a push`, push({ alias, prompts })]), { place: 'alias' }),
+    ...refused(422, 'name.reserved', each(reserved, (alias) => [`the alias ${alias}`, call('PUT', `/aliases/${alias}`, { version: 'v1.0.0' })]), { place: 'alias' }),
+    ...refused(
+      422,
+      'name.reserved',
+      each(reserved, (alias) => [`the alias ${alias}, of a pin`, call('PUT', `/aliases/${alias}`, { version: 'v1', prompt: 'greeting' })]),
+      { place: 'alias' },
+    ),
+    ...refused(422, 'name.reserved', each(reserved, (version) => [`the label ${version}`, push({ version, prompts })]), { place: 'version' }),
+    ...refused(422, 'name.reserved', { 'the default alias latest': call('PATCH', `/projects/${project}`, { settings: { defaultAlias: 'latest' } }) }),
+  ]
+}
+
+function contentRows(): Row[] {
+  const large = 'x'.repeat(maxContentBytes + 1)
+  /** Few characters, many bytes. */
+  const wide = '客'.repeat(Math.floor(maxContentBytes / 3) + 1)
+  const chat = { content: undefined, messages: [{ role: 'user', content: large }] }
+  return [
+    ...refused(
+      422,
+      'content.too_large',
+      {
+        'a content over 256 KiB': pushPrompt({ content: large }),
+        'a content over 256 KiB in few characters': pushPrompt({ content: wide }),
+        'a content over 256 KiB that is no template': pushPrompt({ content: large, template: 'none' }),
+        'a message over 256 KiB': pushPrompt(chat),
+        'a variant over 256 KiB': pushPrompt({ variants: [{ tags: { tone: 'formal' }, content: wide }] }),
+        'a config over 256 KiB': pushPrompt({ config: { text: large } }),
+        'inputs over 256 KiB': pushPrompt({ inputs: { description: wide } }),
+      },
+      { detail: /256 KiB/ },
+    ),
+    ...refused(422, 'content.too_large', { 'a file with a content over 256 KiB': pushFile('long.txt', large) }, { detail: /long\.txt.*256 KiB/ }),
+    ...refused(
+      422,
+      'template.syntax',
+      { 'a template that is never closed': pushPrompt({ content: 'One\nTwo {{ name' }) },
+      { detail: /"new".*line 2, column 5/, place: 'prompts[0].content' },
+    ),
+    ...refused(422, 'template.syntax', { 'a template with an unknown tag': pushPrompt({ content: '{% shout %}' }) }, { detail: /line 1, column \d.*shout/ }),
+    ...refused(422, 'template.syntax', { 'a template with an if without an end': pushPrompt({ content: '{% if x %}Text' }) }, { detail: /line 1, column 1.*endif/ }),
+    ...refused(
+      422,
+      'template.syntax',
+      { 'a template error in a variant': pushPrompt({ variants: [{ tags: { tone: 'formal' }, content: '{{ }}' }] }) },
+      { place: 'prompts[0].variants[0].content' },
+    ),
+    ...refused(
+      422,
+      'template.syntax',
+      { 'a template error in a message': pushPrompt({ content: undefined, messages: [{ role: 'user', content: '{{ a b }}' }] }) },
+      { place: 'prompts[0].messages[0].content' },
+    ),
+    ...refused(422, 'template.syntax', { 'a template error in a file': pushFile('letter.j2', '{{ a') }, { detail: /letter\.j2.*line 1, column 1/ }),
+    ...refused(422, 'template.unsupported', {
+      'an include': pushPrompt({ content: '{% include "greeting" %}' }),
+      'an extends': pushPrompt({ content: '{% extends "greeting" %}' }),
+      'an import': pushPrompt({ content: '{% import "greeting" as g %}' }),
+      'a from … import': pushPrompt({ content: '{% from "greeting" import g %}' }),
+    }),
+    ...refused(422, 'template.too_complex', {
+      'brackets nested 10,000 deep in a template': pushPrompt({ content: `{{ ${'('.repeat(10_000)} }}` }),
+      'a template of 20,000 tags': pushPrompt({ content: '{{ a }}'.repeat(20_000) }),
+    }),
+    ...refused(
+      422,
+      'content.blocked',
+      { 'a script where the project blocks it': push({ prompts: [{ name: 'new', content: '<script>' }] }, { project: 'strict' }) },
+      { detail: /script/ },
+    ),
+    ...refused(406, 'representation.unavailable', { 'a chat prompt as plain text': get('/prompts/chat/latest', { headers: { accept: 'text/plain' } }) }),
+  ]
+}
+
+function fileRows(): Row[] {
+  const files = (...paths: string[]) => push({ files: paths.map((path) => ({ path, content: 'Text' })) })
+  const bomb = ['a: &a [x, x, x, x, x, x, x, x, x]', ...[...'bcdefgh'].map((name, index) => `${name}: &${name} [${`*${'abcdefg'[index]}, `.repeat(9)}]`)].join('\n')
+  return [
+    ...refused(
+      422,
+      'file.invalid',
+      {
+        'a file path that climbs up': pushFile('../a.md'),
+        'a file path that climbs up in the middle': pushFile('a/../b.md'),
+        'a file path that climbs up in full-width dots': pushFile('a/．．/b.md'),
+        'a file path with a dot segment': pushFile('./a.md'),
+        'a file path with an empty segment': pushFile('a//b.md'),
+        'an absolute file path': pushFile('/etc/a.md'),
+        'an absolute file path of Windows': pushFile('C:/a.md'),
+        'a file path with backslashes': pushFile('a\\b.md'),
+        'a file path that makes no name': pushFile('---.md'),
+        'a file without a name': pushFile('.md'),
+        'a file path that makes a name of 201 characters': pushFile(`${'x'.repeat(201)}.md`),
+        'a file over 512 KiB': pushFile('a.md', 'x'.repeat(512 * 1024 + 1)),
+      },
+      { detail: /^files\[0\]: |^File "/, place: 'files[0]' },
+    ),
+    ...refused(
+      422,
+      'file.unsupported',
+      {
+        'a file of an unknown format': pushFile('a.docx'),
+        'a file without an extension': pushFile('Makefile'),
+        'a file whose extension is a word of JavaScript': pushFile('a.constructor'),
+        'a .prompty file': pushFile('a.prompty'),
+        'a .prompt.yml file': pushFile('a.prompt.yml', 'messages: []'),
+        'a .prompt.yaml file': pushFile('a/b.PROMPT.YAML', 'messages: []'),
+      },
+      { place: 'files[0]' },
+    ),
+    ...refused(
+      422,
+      'file.collision',
+      { 'two files of one name': files('a.md', 'b.md', 'a.txt') },
+      { detail: /"a\.md".*"a\.txt".*"a"/ },
+    ),
+    ...refused(422, 'file.collision', { 'two files of one name in another case': files('A.md', 'a.md') }, { detail: /"A\.md".*"a\.md"/ }),
+    ...refused(422, 'file.collision', { 'two files whose paths make one name': files('my note.md', 'my-note.md') }, { detail: /"my note\.md".*"my-note\.md"/ }),
+    ...refused(
+      422,
+      'prompt.duplicate',
+      { 'a file and a prompt of one name': push({ prompts: [{ name: 'a', content: 'Text' }], files: [{ path: 'a.md', content: 'Text' }] }) },
+      { detail: /prompts\[0\].*"a\.md".*"a"/ },
+    ),
+    ...refused(
+      422,
+      'prompt.duplicate',
+      { 'two prompts of one name': push({ prompts: ['One', 'Two'].map((content) => ({ name: 'a', content })) }) },
+      { detail: /prompts\[0\].*prompts\[1\].*"a"/ },
+    ),
+    ...refused(422, 'file.invalid', { 'broken YAML': pushFile('a.yaml', 'name: a\ncontent: text\nlabels: [a\n') }, { detail: /a\.yaml.*line [34]/ }),
+    ...refused(422, 'file.invalid', { 'YAML with a key twice': pushFile('a.yaml', 'content: a\ncontent: b\n') }, { detail: /a\.yaml.*line 2/ }),
+    ...refused(422, 'file.invalid', { 'broken YAML as front matter': pushFile('a.md', '---\ntitle: "a\n---\nText') }, { detail: /a\.md.*line [234]/ }),
+    ...refused(422, 'file.invalid', {
+      'YAML that is text alone': pushFile('a.yaml', 'Just text'),
+      'YAML that is empty': pushFile('a.yaml', ''),
+      'YAML without content': pushFile('a.yaml', 'name: a'),
+      'YAML of two documents': pushFile('a.yaml', 'content: a\n---\ncontent: b\n'),
+      'YAML with a tag that makes an object of JavaScript': pushFile('a.yaml', 'content: !!js/function "function () {}"'),
+      'YAML that expands without end': pushFile('a.yaml', `content: Text\n${bomb}\n`),
+      'YAML that holds itself': pushFile('a.yaml', 'content: Text\nmetadata: &m\n  m: *m\n'),
+      'YAML nested 65 deep': pushFile('a.yaml', `content: Text\nconfig: { list: ${'['.repeat(63)}${']'.repeat(63)} }`),
+      'YAML nested 100,000 deep': pushFile('a.yaml', `content: Text\nconfig: ${'['.repeat(100_000)}`),
+      'YAML with NUL': pushFile('a.yaml', 'content: "a\\0b"'),
+      'YAML with half of a surrogate pair': pushFile('a.yaml', 'content: "a\\ud83d"'),
+      'YAML with infinity': pushFile('a.yaml', 'content: Text\nconfig: { temperature: .inf }'),
+      'YAML with a key that sets the prototype': pushFile('a.yaml', 'content: Text\nconfig: { __proto__: { admin: true } }'),
+      'YAML with a key that sets the prototype of the whole': pushFile('a.yaml', 'content: Text\n__proto__: { admin: true }'),
+    }),
+    ...refused(422, 'validation.failed', {
+      'a file with content that is no text': pushFile('a.yaml', 'content: 5'),
+      'a file with content and messages': pushFile('a.yaml', 'content: Text\nmessages: [{ role: user, content: Text }]'),
+      'a file with labels that are no list': pushFile('a.yaml', 'content: Text\nlabels: support'),
+    }, { detail: /a\.yaml/, place: 'files[0]' }),
+  ]
+}
+
+function conflictRows(): Row[] {
+  const prompts = [{ name: 'new', content: 'Text' }]
+  return [
+    ...refused(422, 'push.empty', {
+      'a push of nothing': push({}),
+      'a push of empty lists': push({ prompts: [], files: [] }),
+      'a push of a label alone': push({ version: 'v9.9.9' }),
+      'a push that prunes everything': push({ prune: true, prompts: [] }),
+    }),
+    ...refused(
+      409,
+      'label.taken',
+      {
+        'a label with other content': push({ version: 'v1.0.0', prompts: [{ name: 'greeting', content: 'Another' }] }),
+        'a label with another prompt': push({ version: 'v1.0.0', prompts }),
+        'a label with less content, pruned': push({ version: 'v1.0.0', prune: true, prompts: [{ name: 'greeting', content: 'Hi {{ name }}' }] }),
+        'a label with other content, dry': push({ version: 'v1.0.0', dryRun: true, prompts }),
+      },
+      { detail: /"v1\.0\.0"/ },
+    ),
+    ...refused(409, 'label.taken', { 'a label with the name of an alias': push({ version: 'dev', prompts }) }, { detail: /"dev"/ }),
+    ...refused(409, 'label.taken', { 'a label with the name of a pin': push({ version: 'tested', prompts }) }, { detail: /"tested"/ }),
+    ...refused(409, 'label.taken', { 'a label and an alias that are equal': push({ version: 'beta', alias: 'beta', prompts }) }, { detail: /"beta"/ }),
+    ...refused(
+      409,
+      'alias.taken',
+      {
+        'an alias with the name of a label': call('PUT', '/aliases/v1.0.0', { version: 'r3' }),
+        'a pin with the name of a label': call('PUT', '/aliases/v1.0.0', { version: 'v1', prompt: 'greeting' }),
+        'an alias with the name of a label, of a push': push({ alias: 'v1.0.0', prompts }),
+      },
+      { detail: /"v1\.0\.0"/ },
+    ),
+    ...refused(409, 'commit.ambiguous', {
+      'an ambiguous commit as a ref': get('/prompts/greeting/abcdef0'),
+      'an ambiguous commit in upper case': get('/prompts/greeting/ABCDEF0'),
+      'an ambiguous commit as a release': get('/releases/abcdef0'),
+      'an ambiguous commit as the target of an alias': call('PUT', '/aliases/new', { version: 'abcdef0' }),
+      'an ambiguous commit as the target of a pin': call('PUT', '/aliases/new', { version: 'abcdef0', prompt: 'greeting' }),
+      'an ambiguous commit as the target of a canary': call('POST', '/canary', { alias: 'dev', version: 'abcdef0', percentage: 1 }),
+      'an ambiguous commit as the base of a push': push({ base: 'abcdef0', prompts }),
+    }, { detail: new RegExp(`${commits.first}.*${commits.second}`) }),
+    ...refused(409, 'project.exists', { 'a project that exists': call('POST', '/projects', { slug: project }, { project: undefined }) }, { detail: /"acme"/ }),
+  ]
+}
+
+function aliasRows(): Row[] {
+  const prompts = [{ name: 'new', content: 'Text' }]
+  const ifMatch = (revision: string) => ({ headers: { 'if-match': revision } })
+  const malformed = ['1', '"x"', 'W/"1"', '""', '"-1"', '"1" "2"', '"1",', 'revision 1']
+  return [
+    ...refused(409, 'canary.same_target', {
+      'a canary on the target of its alias': call('POST', '/canary', { alias: 'dev', version: 'r3', percentage: 10 }),
+      'a canary on the target of its alias by another name': call('POST', '/canary', { alias: 'dev', version: 'latest', percentage: 10 }),
+      'a canary on the target of its pin': call('POST', '/canary', { alias: 'tested', version: 'v2', percentage: 10, prompt: 'greeting' }),
+    }),
+    ...refused(409, 'canary.active', {
+      'a move under a canary': call('PUT', '/aliases/production', { version: 'r3' }),
+      'a move to the target of the canary': call('PUT', '/aliases/production', { version: 'v2.0.0' }),
+      'a move of a pin under a canary': call('PUT', '/aliases/tested', { version: 'v1', prompt: 'greeting' }),
+      'a dry move under a canary': call('PUT', '/aliases/production', { version: 'r3', dryRun: true }),
+      'a push that moves an alias under a canary': push({ alias: 'production', prompts }),
+      'a dry push that moves an alias under a canary': push({ alias: 'production', dryRun: true, prompts }),
+    }, { detail: /promote/i }),
+    ...refused(409, 'rollback.empty', { 'a rollback to nothing': call('POST', '/aliases/dev/rollback') }, { detail: /"dev"/ }),
+    ...refused(412, 'alias.moved', {
+      'a move that lost': call('PUT', '/aliases/dev', { version: 'v1.0.0' }, ifMatch('"7"')),
+      'a move that lost to one of several': call('PUT', '/aliases/dev', { version: 'v1.0.0' }, ifMatch('"7", "8"')),
+      'a dry move that lost': call('PUT', '/aliases/dev', { version: 'v1.0.0', dryRun: true }, ifMatch('"7"')),
+      'a move of an alias that does not exist, by revision': call('PUT', '/aliases/new', { version: 'v1.0.0' }, ifMatch('"1"')),
+      'a move of an alias that does not exist, by *': call('PUT', '/aliases/new', { version: 'v1.0.0' }, ifMatch('*')),
+      'a move of an alias that was deleted': call('PUT', '/aliases/gone', { version: 'v1.0.0' }, ifMatch('"2"')),
+      'a push whose move lost': push({ alias: 'dev', prompts }, ifMatch('"7"')),
+      'a rollback that lost': call('POST', '/aliases/tested/rollback?prompt=greeting', undefined, ifMatch('"7"')),
+      'a deletion that lost': call('DELETE', '/aliases/dev', undefined, ifMatch('"7"')),
+      'a canary that lost': call('POST', '/canary', { alias: 'dev', version: 'v1.0.0', percentage: 1 }, ifMatch('"7"')),
+      'an end of a canary that lost': call('DELETE', '/canary/production', undefined, ifMatch('"7"')),
+      'a promotion that lost': call('POST', '/canary/production/promote', undefined, ifMatch('"7"')),
+    }),
+    ...malformed.flatMap((revision) =>
+      refused(
+        422,
+        'validation.failed',
+        {
+          [`If-Match ${revision} of a move`]: call('PUT', '/aliases/dev', { version: 'v1.0.0' }, ifMatch(revision)),
+          [`If-Match ${revision} of a push`]: push({ alias: 'dev', prompts }, ifMatch(revision)),
+          [`If-Match ${revision} of a deletion`]: call('DELETE', '/aliases/dev', undefined, ifMatch(revision)),
+        },
+        { place: 'if-match' },
+      ),
+    ),
+    ...refused(404, 'alias.not_found', {
+      'an unknown alias': get('/aliases/new'),
+      'the history of an unknown alias': get('/aliases/new/history'),
+      'an alias that was deleted': get('/aliases/gone'),
+      'a rollback of an unknown alias': call('POST', '/aliases/new/rollback'),
+      'a rollback of an alias that was deleted': call('POST', '/aliases/gone/rollback'),
+      'a deletion of an unknown alias': call('DELETE', '/aliases/new'),
+      'a second deletion of an alias': call('DELETE', '/aliases/gone'),
+      'a canary on an unknown alias': call('POST', '/canary', { alias: 'new', version: 'v1.0.0', percentage: 1 }),
+      'a canary on an alias that was deleted': call('POST', '/canary', { alias: 'gone', version: 'v2.0.0', percentage: 1 }),
+      'a canary on a pin that does not exist': call('POST', '/canary', { alias: 'dev', version: 'v1', percentage: 1, prompt: 'greeting' }),
+      'a canary on a pin without its prompt': call('POST', '/canary', { alias: 'tested', version: 'v1.0.0', percentage: 1 }),
+      'an end of the canary of an unknown alias': call('DELETE', '/canary/new'),
+      'a promotion of an unknown alias': call('POST', '/canary/new/promote'),
+    }, { detail: /No alias/ }),
+    ...refused(404, 'alias.not_found', { 'a mistyped alias': get('/aliases/prodution') }, { detail: /Did you mean "production"\?/ }),
+    ...refused(404, 'canary.not_found', {
+      'an end of a canary that is not running': call('DELETE', '/canary/dev'),
+      'a promotion of a canary that is not running': call('POST', '/canary/dev/promote'),
+    }, { detail: /"dev"/ }),
+    ...refused(422, 'validation.failed', {
+      'a move that names two prompts': call('PUT', '/aliases/tested?prompt=greeting', { version: 'v1', prompt: 'chat' }),
+    }, { place: 'prompt' }),
+  ]
+}
+
+function refRows(): Row[] {
+  const prompts = [{ name: 'new', content: 'Text' }]
+  return [
+    ...refused(404, 'release.not_found', {
+      'a release that does not exist, by number': get('/releases/r99'),
+      'a release that does not exist, by a huge number': get('/releases/r99999999999999999999'),
+      'a release that does not exist, by label': get('/releases/v9.9.9'),
+      'a release that does not exist, by commit': get(`/releases/${'f'.repeat(40)}`),
+      'a release of a version number': get('/releases/v1'),
+      'an alias to nothing': call('PUT', '/aliases/new', { version: 'nothing' }),
+      'an alias to a release that does not exist': call('PUT', '/aliases/new', { version: 'r99' }),
+      'an alias to the built-ins': call('PUT', '/aliases/new', { version: 'builtin' }),
+      'a canary to nothing': call('POST', '/canary', { alias: 'dev', version: 'nothing', percentage: 1 }),
+      'a base that does not exist': push({ base: 'nothing', prompts }),
+      'a base that is a pin': push({ base: 'tested', prompts }),
+      'a prompt of a release that does not exist': get('/prompts/greeting/r99'),
+      'a prompt of a commit that does not exist': get(`/prompts/greeting/${'f'.repeat(40)}`),
+    }),
+    ...refused(404, 'ref.not_found', {
+      'a version that does not exist': get('/prompts/greeting/v99'),
+      'a version of a huge number': get('/prompts/greeting/v99999999999999999999'),
+      'a pin to a version that does not exist': call('PUT', '/aliases/tested', { version: 'v99', prompt: 'greeting' }),
+      'a canary of a pin to a version that does not exist': call('POST', '/canary', { alias: 'tested', version: 'v99', percentage: 1, prompt: 'greeting' }),
+    }),
+    ...refused(404, 'alias.not_found', { 'a prompt of an unknown alias': get('/prompts/greeting/prodution') }, { detail: /"prodution".*"production"/ }),
+    ...refused(404, 'prompt.not_in_release', {
+      'a prompt that the release lacks': get('/prompts/folder%2Fnote/r1'),
+      'a prompt that the release of the alias lacks': get('/prompts/folder%2Fnote/staging'),
+    }, { detail: /"folder\/note"/ }),
+    ...refused(404, 'prompt.not_found', {
+      'an unknown prompt': get('/prompts/greetng/latest'),
+      'an unknown prompt to be shown': get('/prompts/greetng'),
+      'the versions of an unknown prompt': get('/prompts/greetng/versions'),
+      'a change of an unknown prompt': call('PATCH', '/prompts/greetng', { title: 'x' }),
+      'a deletion of an unknown prompt': call('DELETE', '/prompts/greetng'),
+      'a pin of an unknown prompt': call('PUT', '/aliases/new', { version: 'v1', prompt: 'greetng' }),
+      'the pin of an unknown prompt': get('/aliases/tested?prompt=greetng'),
+      'a built-in that does not exist': get('/prompts/greetng/builtin'),
+    }, { detail: /"greetng"/ }),
+    ...refused(404, 'key.not_found', { 'a key that does not exist': call('DELETE', '/keys/00000000-0000-4000-8000-000000000000') }),
+    ...refused(422, 'validation.failed', { 'a key by its name': call('DELETE', '/keys/reader') }, { place: 'id' }),
+  ]
+}
+
+function queryRows({ cursors }: World): Row[] {
+  const cursorOf = (position: unknown) => Buffer.from(JSON.stringify(position)).toString('base64url')
+  const routes: Record<string, string[]> = {
+    GET: [...lists, '/prompts/greeting', '/prompts/greeting/latest', '/aliases/dev', `/projects/${project}`],
+    POST: ['/prompts', '/aliases/dev/rollback', '/canary', '/canary/production/promote', '/projects', '/keys'],
+    PUT: ['/aliases/dev'],
+    PATCH: ['/prompts/greeting', `/projects/${project}`],
+    DELETE: ['/prompts/greeting', '/aliases/dev', '/canary/production', '/keys/00000000-0000-4000-8000-000000000000'],
+  }
+  /** A good body of each write, so that nothing but the query is wrong. */
+  const bodies: Record<string, object> = {
+    '/prompts': { prompts: [{ name: 'new', content: 'Text' }] },
+    '/canary': { alias: 'dev', version: 'v1.0.0', percentage: 1 },
+    '/projects': { slug: 'new' },
+    '/keys': { name: 'new', project, scopes: ['prompts:read'] },
+    '/aliases/dev': { version: 'v1.0.0' },
+    '/prompts/greeting': { title: 'New' },
+    [`/projects/${project}`]: { name: 'New' },
+  }
+  const withQuery = (query: string) =>
+    Object.entries(routes).flatMap(([method, paths]) =>
+      paths.map((path): [string, Request] => [
+        `${method} ${path}?${query}`,
+        call(method, `${path}?${query}`, method === 'GET' || method === 'DELETE' ? undefined : bodies[path]),
+      ]),
+    )
+  const limits = ['0', '201', '-1', 'abc', '1.5', '1e2', '', '%2050', '1&limit=2']
+  const sameShape: [list: string, other: string][] = [
+    ['/prompts', '/projects'],
+    ['/audit', '/prompts'],
+    ['/releases/latest', '/audit'],
+    ['/releases', '/prompts/greeting/versions'],
+    ['/aliases/production/history', '/releases'],
+    ['/aliases', '/keys'],
+    ['/keys', '/canary'],
+  ]
+  return [
+    ...refused(422, 'validation.failed', Object.fromEntries(withQuery('colour=red')), { detail: /colour/, place: 'colour' }),
+    ...refused(422, 'validation.failed', Object.fromEntries(withQuery(`project=${project}&project=${project}`)), { place: 'project' }),
+    ...refused(422, 'validation.failed', Object.fromEntries(lists.flatMap((path) => limits.map((limit) => [`${path}?limit=${limit}`, get(`${path}?limit=${limit}`)]))), {
+      place: 'limit',
+    }),
+    ...refused(422, 'validation.failed', {
+      'a cursor given twice': get(`/prompts?cursor=${cursors['/prompts']}&cursor=${cursors['/prompts']}`),
+      'a search given twice': get('/prompts?search=a&search=b'),
+      'a search for nothing': get('/prompts?search='),
+      'a search for NUL': get('/prompts?search=%00'),
+      'a search of 201 characters': get(`/prompts?search=${'x'.repeat(201)}`),
+      'a label of prompts given twice': get('/prompts?label=a&label=b'),
+      'a prompt of aliases given twice': get('/aliases?prompt=chat&prompt=greeting'),
+      'a prompt of aliases off its grammar': get('/aliases?prompt=Greeting'),
+      'a prompt of canaries off its grammar': get('/canary?prompt=Greeting'),
+      'an action of the audit given twice': get('/audit?action=a&action=b'),
+      'a key of a fetch given twice': get('/prompts/greeting/latest?key=a&key=b'),
+      'an empty key of a fetch': get('/prompts/greeting/latest?key='),
+      'a key of 1,025 characters': get(`/prompts/greeting/latest?key=${'x'.repeat(1_025)}`),
+      'a canary that is on': get('/prompts/greeting/latest?canary=on'),
+      'a canary off twice': get('/prompts/greeting/latest?canary=off&canary=off'),
+      'a fallback that is unknown': get('/prompts/greeting/latest?fallback=none'),
+      'the fields of another kind of query': get('/prompts/greeting/latest?limit=5'),
+      'a query that sets the prototype': get('/prompts?__proto__=x'),
+      'a dry run in the query': push({ prompts: [{ name: 'new', content: 'Text' }] }, {}),
+    }).filter(({ title }) => title !== 'a dry run in the query'),
+    ...refused(
+      422,
+      'validation.failed',
+      {
+        'a tag without a colon': get('/prompts/greeting/latest?tag=formal'),
+        'a tag without a name': get('/prompts/greeting/latest?tag=:formal'),
+        'a tag without a value': get('/prompts/greeting/latest?tag=tone:'),
+        'an empty tag': get('/prompts/greeting/latest?tag='),
+        'a tag given twice': get('/prompts/greeting/latest?tag=tone:formal&tag=tone:friendly'),
+        'a tag given twice with one value': get('/prompts/greeting/latest?tag=tone:formal&tag=tone:formal'),
+        'a tag given twice, unknown to the prompt': get('/prompts/greeting/latest?tag=__proto__:a&tag=__proto__:b'),
+        '33 tags': get(`/prompts/greeting/latest?${Array.from({ length: 33 }, (_, index) => `tag=t${index}:x`).join('&')}`),
+      },
+      { place: 'tag' },
+    ),
+    ...refused(
+      422,
+      'cursor.invalid',
+      Object.fromEntries(
+        lists.flatMap((path): [string, Request][] => [
+          [`${path} with a cursor that is none`, get(`${path}?cursor=garbage`)],
+          [`${path} with an empty cursor`, get(`${path}?cursor=`)],
+          [`${path} with a cursor of an object`, get(`${path}?cursor=${cursorOf({ name: 'a' })}`)],
+          [`${path} with a cursor of NUL`, get(`${path}?cursor=${cursorOf(['\0'])}`)],
+          [`${path} with a cursor of a huge number`, get(`${path}?cursor=${cursorOf([1e300])}`)],
+        ]),
+      ),
+    ),
+    ...refused(
+      422,
+      'cursor.invalid',
+      Object.fromEntries(sameShape.map(([path, other]) => [`${path} with the cursor of ${other}`, get(`${path}?cursor=${cursors[other]}`)])),
+    ),
+    ...refused(422, 'cursor.invalid', {
+      'keys behind a year that no calendar has': get(`/keys?cursor=${cursorOf(['+275760-09-13T00:00:00.000Z', '00000000-0000-4000-8000-000000000000'])}`),
+      'keys behind what is no date': get(`/keys?cursor=${cursorOf(['yesterday', '00000000-0000-4000-8000-000000000000'])}`),
+      'aliases behind what is no id': get(`/aliases?cursor=${cursorOf(['dev', 'x'])}`),
+      'audit behind what is no id': get(`/audit?cursor=${cursorOf(['x'])}`),
+    }),
+  ]
+}
+
+function accessRows({ keys }: World): Row[] {
+  const prompts = [{ name: 'new', content: 'Text' }]
+  const as = (authorization: string) => get('/prompts', { key: null, headers: { authorization } })
+  const writes = (key: string | null, options: CallOptions = {}): Record<string, Request> => ({
+    'a push': push({ prompts }, { key, ...options }),
+    'a change of a prompt': call('PATCH', '/prompts/greeting', { title: 'x' }, { key, ...options }),
+    'a deletion of a prompt': call('DELETE', '/prompts/greeting', undefined, { key, ...options }),
+    'a move': call('PUT', '/aliases/dev', { version: 'v1.0.0' }, { key, ...options }),
+    'a rollback': call('POST', '/aliases/tested/rollback?prompt=greeting', undefined, { key, ...options }),
+    'a deletion of an alias': call('DELETE', '/aliases/dev', undefined, { key, ...options }),
+    'a canary': call('POST', '/canary', { alias: 'dev', version: 'v1.0.0', percentage: 1 }, { key, ...options }),
+    'an end of a canary': call('DELETE', '/canary/production', undefined, { key, ...options }),
+    'a promotion': call('POST', '/canary/production/promote', undefined, { key, ...options }),
+    'a change of a project': call('PATCH', `/projects/${project}`, { name: 'x' }, { key, ...options, project }),
+    'a new key': call('POST', '/keys', { name: 'new', project, scopes: ['prompts:read'] }, { key, ...options }),
+  })
+  const by = (who: string, requests: Record<string, Request>) => Object.fromEntries(Object.entries(requests).map(([title, request]) => [`${title} ${who}`, request]))
+  const inQuery = (path: string, header: string | undefined) => get(path, { project: header })
+  return [
+    ...refused(401, 'auth.required', {
+      ...by('without a key', writes(null)),
+      'a read of a private project without a key': get('/prompts/greeting/latest', { key: null }),
+      'a read of an unknown project without a key': get('/prompts/greeting/latest', { key: null, project: 'nowhere' }),
+      'a read of a project off its grammar without a key': get('/prompts', { key: null, project: 'No Where' }),
+      'a write to an unknown project without a key': push({ prompts }, { key: null, project: 'nowhere' }),
+      'a new project without a key': call('POST', '/projects', { slug: 'new' }, { key: null, project: undefined }),
+      'the keys without a key': get('/keys', { key: null }),
+      'the audit without a key': get('/audit', { key: null, project: undefined }),
+      'a body that is not JSON without a key': push('{', { key: null }),
+      'a body over the limit without a key': push(' '.repeat(bodyLimitBytes + 1), { key: null }),
+    }),
+    ...refused(401, 'auth.invalid', {
+      ...by('with an unknown key', writes(`ps_${'x'.repeat(43)}`)),
+      'a read with an unknown key': get('/prompts', { key: 'ps_unknown' }),
+      'a read of a public project with an unknown key': get('/prompts', { key: 'ps_unknown', project: 'default' }),
+      'an unknown key in X-API-Key': get('/prompts', { key: null, headers: { 'x-api-key': 'ps_unknown' } }),
+      'Authorization without a scheme': as(keys.reader),
+      'Authorization of another scheme': as('Basic cHM6eA=='),
+      'Authorization without a key': as('Bearer'),
+      'Authorization with two keys': as(`Bearer ${keys.reader} ${keys.reader}`),
+      'a key with something behind it': get('/prompts', { key: `${keys.reader}x` }),
+      'a key of 10,000 characters': get('/prompts', { key: 'x'.repeat(10_000) }),
+    }),
+    ...refused(401, 'auth.expired', {
+      ...by('with an expired key', writes(keys.expired)),
+      'a read with an expired key': get('/prompts', { key: keys.expired }),
+      'an unknown project with an expired key': get('/prompts', { key: keys.expired, project: 'nowhere' }),
+    }),
+    ...refused(401, 'auth.revoked', {
+      ...by('with a revoked key', writes(keys.revoked)),
+      'a read with a revoked key': get('/prompts', { key: keys.revoked }),
+      'a read of a public project with a revoked key': get('/prompts', { key: keys.revoked, project: 'default' }),
+    }),
+    ...refused(403, 'scope.missing', by('with a key that only reads', writes(keys.reader)), { detail: /scope/ }),
+    ...refused(
+      403,
+      'scope.missing',
+      {
+        'a push with an alias by a key that may not move one': push({ alias: 'dev', prompts }, { key: keys.writer }),
+        'a dry push with an alias by a key that may not move one': push({ alias: 'dev', dryRun: true, prompts }, { key: keys.writer }),
+        'a push with an alias and a bad prompt by a key that may not move one': push({ alias: 'dev', prompts: [{ name: 'New' }] }, { key: keys.writer }),
+        'a push of nothing with an alias by a key that may not move one': push({ alias: 'dev' }, { key: keys.writer }),
+        'a move by a key that only pushes': call('PUT', '/aliases/dev', { version: 'v1.0.0' }, { key: keys.writer }),
+        'a canary by a key that only pushes': call('POST', '/canary', { alias: 'dev', version: 'v1.0.0', percentage: 1 }, { key: keys.writer }),
+      },
+      { detail: /aliases:write/ },
+    ),
+    ...refused(403, 'scope.missing', {
+      'a bad push by a key that only reads': push({}, { key: keys.reader }),
+      'the keys by a key that only pushes': get('/keys', { key: keys.writer }),
+      'the audit by a key that only pushes': get('/audit', { key: keys.writer }),
+      'the projects by a key that only pushes': get('/projects', { key: keys.writer, project: undefined }),
+      'a new project by a key that only pushes': call('POST', '/projects', { slug: 'new' }, { key: keys.writer, project: undefined }),
+    }),
+    ...refused(403, 'scope.global', {
+      'a global key made by a key of one project': call('POST', '/keys', { name: 'new', scopes: ['admin'] }, { key: keys.bound, project: undefined }),
+      'a project made by a key of one project': call('POST', '/projects', { slug: 'new' }, { key: keys.bound, project: undefined }),
+      'a project that exists made by a key of one project': call('POST', '/projects', { slug: 'other' }, { key: keys.bound, project: undefined }),
+    }),
+    ...refused(404, 'project.not_found', {
+      ...by('with a key of another project', writes(keys.other)),
+      ...by('in an unknown project', writes(undefined as never, { project: 'nowhere' })),
+    }).filter(({ title }) => title !== 'a change of a project in an unknown project'),
+    ...refused(404, 'project.not_found', {
+      'a read with a key of another project': get('/prompts/greeting/latest', { key: keys.other }),
+      'a read of an unknown project': get('/prompts/greeting/latest', { project: 'nowhere' }),
+      'a change of an unknown project': call('PATCH', '/projects/nowhere', { name: 'x' }, { project: undefined }),
+      'another project to be shown': get(`/projects/${project}`, { key: keys.other, project: undefined }),
+      'the keys of another project': get('/keys', { key: keys.other }),
+      'the audit of another project': get('/audit', { key: keys.other }),
+      'a key for an unknown project': call('POST', '/keys', { name: 'new', project: 'nowhere', scopes: ['admin'] }, { project: undefined }),
+      'a key for another project': call('POST', '/keys', { name: 'new', project, scopes: ['admin'] }, { key: keys.other, project: undefined }),
+    }),
+    ...refused(400, 'project.conflict', {
+      'projects that differ in query and header': inQuery('/prompts?project=other', project),
+      'projects that differ in query and header, one unknown': inQuery('/prompts?project=nowhere', project),
+      'projects that differ in path and header': get(`/projects/${project}`, { project: 'other' }),
+      'projects that differ in path and query': inQuery(`/projects/${project}?project=other`, undefined),
+      'projects that differ within the query': inQuery(`/prompts?project=${project}&project=other`, undefined),
+      'projects of a key that differ in body and header': call('POST', '/keys', { name: 'new', project: 'other', scopes: ['admin'] }),
+    }),
+    ...refused(
+      422,
+      'validation.failed',
+      {
+        'a project off its grammar in the header': get('/prompts', { project: 'ACME' }),
+        'a project off its grammar in the query': inQuery('/prompts?project=a_b', undefined),
+        'an empty project in the query': inQuery('/prompts?project=', undefined),
+        'a project with NUL': inQuery('/prompts?project=%00', undefined),
+        'a project of 64 characters': get('/prompts', { project: 'x'.repeat(64) }),
+        'a list of projects in the header': get('/prompts', { project: `${project}, other` }),
+      },
+      { place: 'project' },
+    ),
+    ...refused(422, 'validation.failed', { 'a project off its grammar in the path': get('/projects/ACME', { project: undefined }) }),
+  ]
+}

@@ -1,0 +1,159 @@
+import t from 'tap'
+import { ConfigError, loadConfig } from '../src/config.js'
+
+const adminKey = `ps_test_${'k'.repeat(40)}`
+
+function errorOf(env: Record<string, string | undefined>): ConfigError {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error(`This was accepted: ${JSON.stringify(env)}`)
+}
+
+const defaults = {
+  host: '127.0.0.1',
+  port: 3000,
+  databaseUrl: undefined,
+  dataDirectory: '.promptsync',
+  adminKey: undefined,
+  bodyLimitBytes: 32 * 1024 * 1024,
+  trustProxy: false,
+  logLevel: 'info',
+}
+
+/** Values that are wrong, with a mark that an error must not repeat. */
+const wrong: Record<string, string[]> = {
+  PORT: ['s3cret', '-1', '65536', '99999', '3000s3cret', '3000.5', '0x10', ' 3000', '1e3', '٣٠٠٠'],
+  DATABASE_URL: [
+    'mysql://root:s3cret@host/db',
+    's3cret',
+    'postgres://root:s3cret@host:notaport/db',
+    'postgres://root:s3cret@[/db',
+    'postgres://root:s3cret@host:99999/db',
+    'postgres://root:s3cret @host/db',
+    'postgres:s3cret',
+    'xpostgres://root:s3cret@host/db',
+  ],
+  PROMPTSYNC_ADMIN_KEY: [
+    's3cret',
+    `s3cret${'k'.repeat(25)}`,
+    `s3cret ${'k'.repeat(40)}`,
+    `s3cret${'é'.repeat(40)}`,
+    `s3cret\n${'k'.repeat(40)}`,
+    's3cret'.repeat(100),
+  ],
+  PROMPTSYNC_BODY_LIMIT: ['s3cret', '32 mb', '32mib', '-1', '0', '1', '1023', '2gb', '1.5mb', '99999999999', '999999999gb', 'mb'],
+  PROMPTSYNC_TRUST_PROXY: ['s3cret', 'yes', 'ON!', '2', '10.0.0.0/8'],
+  LOG_LEVEL: ['s3cret', 'verbose', 'INFO ', '30'],
+}
+
+t.test('without variables every setting has its default, and no secret has one', async (t) => {
+  t.same(loadConfig({}), defaults)
+})
+
+t.test('an empty or undefined variable counts as unset', async (t) => {
+  const names = ['HOST', 'PORT', 'PROMPTSYNC_DATA_DIR', ...Object.keys(wrong)]
+  t.same(loadConfig(Object.fromEntries(names.map((name) => [name, '']))), defaults)
+  t.same(loadConfig(Object.fromEntries(names.map((name) => [name, undefined]))), defaults)
+})
+
+t.test('variables of others are of no concern', async (t) => {
+  t.same(loadConfig({ PATH: '/bin', REDIS_PORT: 'x', NODE_ENV: 'production', PROMPTSYNC: 'x' }), defaults)
+})
+
+t.test('every variable is read', async (t) => {
+  const config = loadConfig({
+    HOST: '::',
+    PORT: '8080',
+    DATABASE_URL: 'postgres://user:p%40ss@db.example:5433/prompts?sslmode=require',
+    PROMPTSYNC_DATA_DIR: '/var/lib/promptsync',
+    PROMPTSYNC_ADMIN_KEY: adminKey,
+    PROMPTSYNC_BODY_LIMIT: '64mb',
+    PROMPTSYNC_TRUST_PROXY: 'on',
+    LOG_LEVEL: 'debug',
+  })
+  t.same(config, {
+    host: '::',
+    port: 8080,
+    databaseUrl: 'postgres://user:p%40ss@db.example:5433/prompts?sslmode=require',
+    dataDirectory: '/var/lib/promptsync',
+    adminKey,
+    bodyLimitBytes: 64 * 1024 * 1024,
+    trustProxy: true,
+    logLevel: 'debug',
+  })
+})
+
+t.test('a size is a number of bytes or has a unit, in any case', async (t) => {
+  const sizes = {
+    '1024': 1024,
+    '2048b': 2048,
+    '1kb': 1024,
+    '512KB': 512 * 1024,
+    '1mb': 1024 ** 2,
+    '32Mb': 32 * 1024 ** 2,
+    '1gb': 1024 ** 3,
+  }
+  for (const [text, bytes] of Object.entries(sizes))
+    t.equal(loadConfig({ PROMPTSYNC_BODY_LIMIT: text }).bodyLimitBytes, bytes, text)
+})
+
+t.test('a flag is on or off in the usual spellings', async (t) => {
+  for (const text of ['on', 'true', '1']) t.equal(loadConfig({ PROMPTSYNC_TRUST_PROXY: text }).trustProxy, true, text)
+  for (const text of ['off', 'false', '0']) t.equal(loadConfig({ PROMPTSYNC_TRUST_PROXY: text }).trustProxy, false, text)
+})
+
+t.test('any port, either scheme of Postgres and any log level are accepted', async (t) => {
+  t.equal(loadConfig({ PORT: '0' }).port, 0)
+  t.equal(loadConfig({ PORT: '65535' }).port, 65_535)
+  for (const url of [
+    'postgresql://db/prompts',
+    'postgres:///prompts',
+    'postgres://u@%2Fvar%2Frun%2Fpostgresql/prompts',
+    'postgres://[::1]:5432/prompts',
+  ]) {
+    t.equal(loadConfig({ DATABASE_URL: url }).databaseUrl, url)
+  }
+  for (const level of ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    t.equal(loadConfig({ LOG_LEVEL: level }).logLevel, level)
+})
+
+t.test('an admin key has 32 to 512 characters', async (t) => {
+  for (const length of [32, 512]) t.equal(loadConfig({ PROMPTSYNC_ADMIN_KEY: 'k'.repeat(length) }).adminKey?.length, length)
+  for (const length of [1, 31, 513])
+    t.match(errorOf({ PROMPTSYNC_ADMIN_KEY: 'k'.repeat(length) }).message, /^PROMPTSYNC_ADMIN_KEY /)
+})
+
+t.test('an error names its variable and never the value', async (t) => {
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const error = errorOf({ [name]: value })
+      t.ok(
+        error.message.split('\n').every((line) => line.startsWith(`${name} `)),
+        `${name}=${value}: ${error.message}`,
+      )
+      t.notMatch(`${error.message}${error.stack}${JSON.stringify(error)}`, /s3cret/, `${name}=${value}`)
+      t.equal(error.cause, undefined)
+    }
+  }
+})
+
+t.test('all wrong variables are named at once, one a line', async (t) => {
+  const lines = errorOf({ PORT: 'x', LOG_LEVEL: 'x', PROMPTSYNC_BODY_LIMIT: 'x', HOST: '0.0.0.0' }).message.split('\n')
+  t.same(lines.map((line) => line.split(' ')[0]).sort(), ['LOG_LEVEL', 'PORT', 'PROMPTSYNC_BODY_LIMIT'])
+})
+
+t.test('a configuration cannot be changed', async (t) => {
+  const config = loadConfig({ PROMPTSYNC_ADMIN_KEY: adminKey }) as Record<string, unknown>
+  t.ok(Object.isFrozen(config))
+  t.throws(() => {
+    config.port = 1
+  }, TypeError)
+  t.throws(() => {
+    config.added = 1
+  }, TypeError)
+  t.equal(config.port, 3000)
+})
