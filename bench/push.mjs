@@ -10,7 +10,8 @@ if (!url || !key) {
 }
 const promptCount = 10_000
 const smallPushes = 100
-const words = 'You are a careful assistant for {{ company_name }} and you answer {{ customer_name }} about {{ issue }} in plain words. '
+const words =
+  'You are a careful assistant for {{ company_name }} and you answer {{ customer_name }} about {{ issue }} in plain words. '
 
 function prompts(changed = new Map()) {
   return Array.from({ length: promptCount }, (_, index) => ({
@@ -34,7 +35,8 @@ async function push(body) {
   return { status: response.status, seconds: (performance.now() - started) / 1000, megabytes: text.length / 1e6, answer }
 }
 
-const memory = () => (pid ? ` peak RSS ${Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024)} MB` : '')
+const memory = () =>
+  pid ? ` peak RSS ${Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024)} MB` : ''
 
 async function databaseSize() {
   if (!process.env.DATABASE_URL) return null
@@ -51,7 +53,9 @@ await fetch(`${url}/projects`, {
   body: JSON.stringify({ slug: 'bench' }),
 })
 const first = await push({ alias: 'production', prompts: prompts() })
-console.log(`push of ${promptCount} prompts (${first.megabytes.toFixed(1)} MB): ${first.seconds.toFixed(2)} s, ${first.status}${memory()}`)
+console.log(
+  `push of ${promptCount} prompts (${first.megabytes.toFixed(1)} MB): ${first.seconds.toFixed(2)} s, ${first.status}${memory()}`,
+)
 const again = await push({ alias: 'production', prompts: prompts() })
 console.log(`the same again: ${again.seconds.toFixed(2)} s, ${again.status}${memory()}`)
 const before = await databaseSize()
@@ -61,4 +65,6 @@ for (let index = 0; index < smallPushes; index += 1) {
 }
 const after = await databaseSize()
 const milliseconds = (performance.now() - started) / smallPushes
-console.log(`${smallPushes} pushes of one changed prompt: ${milliseconds.toFixed(0)} ms each, ${before === null ? '' : `${Math.round((after - before) / smallPushes / 1000)} kB each in the database`}`)
+console.log(
+  `${smallPushes} pushes of one changed prompt: ${milliseconds.toFixed(0)} ms each, ${before === null ? '' : `${Math.round((after - before) / smallPushes / 1000)} kB each in the database`}`,
+)

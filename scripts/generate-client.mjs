@@ -4,7 +4,12 @@ import { createRequire } from 'node:module'
 
 const prismaCli = createRequire(import.meta.url).resolve('prisma/build/index.js')
 const result = spawnSync(process.execPath, [prismaCli, 'generate', '--no-hints'], {
-  env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: '1', CHECKPOINT_DISABLE: '1' },
+  env: {
+    ...process.env,
+    PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
+    PRISMA_HIDE_UPDATE_MESSAGE: '1',
+    CHECKPOINT_DISABLE: '1',
+  },
   encoding: 'utf8',
 })
 if (result.status !== 0) {

@@ -7,5 +7,7 @@ import { diffToSchema } from '../src/database/schema-engine.ts'
 const connection = embeddedConnection(await PGlite.create())
 const { schema, migrations } = await readMigrations()
 if (migrations.length > 0) await migrate(connection)
-process.stdout.write(`${await diffToSchema(schema, connection.migrationFactory(), migrations.length > 0 ? 'database' : 'empty')}\n`)
+process.stdout.write(
+  `${await diffToSchema(schema, connection.migrationFactory(), migrations.length > 0 ? 'database' : 'empty')}\n`,
+)
 await connection.close()

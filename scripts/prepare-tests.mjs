@@ -10,7 +10,9 @@ import { templateDatabase, templateFile } from '../test/helpers/template.ts'
 // tap builds its plugins in once; its own TypeScript plugin cannot work with this compiler.
 const builtPlugins = 'node_modules/@tapjs/test/test-built/dist/esm/index.js'
 if (!existsSync(builtPlugins) || readFileSync(builtPlugins, 'utf8').includes('@tapjs/typescript')) {
-  const { status, stderr, stdout } = spawnSync(process.execPath, ['node_modules/tap/dist/esm/run.mjs', 'build'], { encoding: 'utf8' })
+  const { status, stderr, stdout } = spawnSync(process.execPath, ['node_modules/tap/dist/esm/run.mjs', 'build'], {
+    encoding: 'utf8',
+  })
   if (status !== 0) {
     process.stderr.write(`${stdout}${stderr}`)
     process.exit(status ?? 1)

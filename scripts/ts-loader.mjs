@@ -22,7 +22,11 @@ export async function load(url, context, next) {
   const { transform } = await import('esbuild')
   const path = fileURLToPath(url)
   const { code } = await transform(await readFile(path, 'utf8'), {
-    loader: 'ts', format: 'esm', target: 'node20', sourcemap: 'inline', sourcefile: path,
+    loader: 'ts',
+    format: 'esm',
+    target: 'node20',
+    sourcemap: 'inline',
+    sourcefile: path,
   })
   return { format: 'module', source: code, shortCircuit: true }
 }

@@ -13,15 +13,15 @@ import { pushRoutes } from './features/push/push.routes.js'
 import { releaseRoutes } from './features/releases/releases.routes.js'
 import { type App, validateWithZod } from './http.js'
 import { authPlugin } from './plugins/auth.js'
-import { bodyPlugin } from './plugins/body.js'
 import { closingPlugin } from './plugins/closing.js'
 import { healthPlugin } from './plugins/health.js'
+import { inputPlugin } from './plugins/input.js'
 import { methodsPlugin } from './plugins/methods.js'
 import { openapiPlugin } from './plugins/openapi.js'
-import { answerClientError, problemsPlugin } from './plugins/problems.js'
+import { answerClientError, answerFrameworkError, problemsPlugin } from './plugins/problems.js'
 
-/** Longer than any name: 200 characters of four bytes, each written as `%xx`. The grammar decides, not the router. */
-const maxParamLength = 8_192
+/** As long as Node lets a URL be: the grammar decides what a name is, not the router. */
+const maxParamLength = 16_384
 /** A push of the largest size may take this long to arrive. */
 const requestTimeoutMs = 120_000
 
@@ -36,6 +36,7 @@ export async function buildApp(deps: Deps): Promise<App> {
     requestTimeout: requestTimeoutMs,
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
+    frameworkErrors: answerFrameworkError,
     genReqId: ({ headers }) => requestIdFrom(headers['x-request-id']) ?? randomUUID(),
     // The older documents call every path below /api.
     rewriteUrl: ({ url = '/' }) => (url.startsWith('/api/') ? url.slice('/api'.length) : url),
@@ -50,7 +51,7 @@ export async function buildApp(deps: Deps): Promise<App> {
 
   await app.register(problemsPlugin)
   await app.register(closingPlugin)
-  await app.register(bodyPlugin)
+  await app.register(inputPlugin)
   await app.register(methodsPlugin)
   await app.register(authPlugin)
   await app.register(openapiPlugin)

@@ -37,7 +37,10 @@ const variablesCacheBytes = 16 * 1024 ** 2
 export async function createDeps(config: Config): Promise<Deps> {
   const connection = config.databaseUrl ? await connectPostgres(config.databaseUrl) : await connectEmbedded(config.dataDirectory)
   // Logs go to stderr: stdout is for what a person at the terminal reads.
-  const log = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: false }))
+  const log = pino(
+    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: 2, sync: false }),
+  )
   return assembleDeps(connection, config, log, () => new Date())
 }
 

@@ -1,8 +1,9 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, FastifySchemaCompiler, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { z } from 'zod'
 import type { Deps } from './deps.js'
+import { AppError } from './errors.js'
 import type { Actor, Caller, Project, Scope } from './lib/access.js'
 import { Problem } from './lib/schemas.js'
 import { codeOf, invalid, toFindings } from './lib/validation.js'
@@ -45,11 +46,17 @@ export function callerOf(request: FastifyRequest): Caller {
   return { actor, project, requestId: id }
 }
 
+/** A body is needed and there is none. */
+export function emptyBody(): AppError {
+  return new AppError('body.malformed', 'The body is empty. Send a JSON object.')
+}
+
 /** Validates a part of a request with the schema its route declares; findings become one `AppError`. */
 export const validateWithZod: FastifySchemaCompiler<z.ZodType> =
-  ({ schema }) =>
+  ({ schema, httpPart }) =>
   (value) => {
     const parsed = schema.safeParse(value)
     if (parsed.success) return { value: parsed.data }
+    if (httpPart === 'body' && (value === undefined || value === null)) return { error: emptyBody() }
     return { error: invalid(codeOf(parsed.error.issues), toFindings(parsed.error.issues)) }
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { realpathSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from './app.js'
 import { type Config, ConfigError, loadConfig } from './config.js'
@@ -62,12 +62,19 @@ async function runMigrate(config: Config): Promise<void> {
 /** Errors a person can act on are one clear line; anything else keeps its stack. */
 function explain(error: unknown): string {
   const { code, port, address, message } = error as NodeJS.ErrnoException & { port?: number; address?: string }
-  if (error instanceof ConfigError || error instanceof DataDirectoryLocked || error instanceof MigrationFailed || error instanceof FirstKeyFailed) {
+  if (
+    error instanceof ConfigError ||
+    error instanceof DataDirectoryLocked ||
+    error instanceof MigrationFailed ||
+    error instanceof FirstKeyFailed
+  ) {
     return message
   }
   if (code === 'EADDRINUSE') return `Port ${port} on ${address} is in use. Set PORT to another one.`
-  if (code === 'EACCES' && port !== undefined) return `Port ${port} on ${address} needs privileges this process lacks. Set PORT to another one.`
-  if (isConnectionLoss(error)) return 'The database of DATABASE_URL does not answer. Check that it runs and that the address is right.'
+  if (code === 'EACCES' && port !== undefined)
+    return `Port ${port} on ${address} needs privileges this process lacks. Set PORT to another one.`
+  if (isConnectionLoss(error))
+    return 'The database of DATABASE_URL does not answer. Check that it runs and that the address is right.'
   return error instanceof Error ? (error.stack ?? message) : String(error)
 }
 

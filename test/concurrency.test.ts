@@ -33,7 +33,8 @@ t.test('under concurrent writers', async (t) => {
   t.test('of twenty moves with the same If-Match one wins a round, and the history has no gap', async (t) => {
     const project = 'moves'
     await makeProject(service, project)
-    for (let index = 0; index < 21; index += 1) await service.push({ prompts: [{ name: 'p', content: `text ${index}` }] }, { project })
+    for (let index = 0; index < 21; index += 1)
+      await service.push({ prompts: [{ name: 'p', content: `text ${index}` }] }, { project })
     await service.call('/aliases/live', { method: 'PUT', project, body: { version: 'r1' } })
     const rounds = 5
     for (let round = 1; round <= rounds; round += 1) {
@@ -43,11 +44,20 @@ t.test('under concurrent writers', async (t) => {
       const targets = times(21, (index) => index + 1).filter((number) => number !== current)
       const answers = await Promise.all(
         targets.map((number) =>
-          service.call('/aliases/live', { method: 'PUT', project, headers: { 'if-match': etag }, body: { version: `r${number}` } }),
+          service.call('/aliases/live', {
+            method: 'PUT',
+            project,
+            headers: { 'if-match': etag },
+            body: { version: `r${number}` },
+          }),
         ),
       )
       t.equal(answers.filter(({ status }) => status === 200).length, 1, 'one winner')
-      t.equal(answers.filter(({ status, body }) => status === 412 && body.code === 'alias.moved').length, 19, 'the others are told')
+      t.equal(
+        answers.filter(({ status, body }) => status === 412 && body.code === 'alias.moved').length,
+        19,
+        'the others are told',
+      )
     }
     const history = await service.call('/aliases/live/history?limit=200', { project })
     t.same(
@@ -59,7 +69,8 @@ t.test('under concurrent writers', async (t) => {
   t.test('a reader of two prompts never sees the new release and then the old one', async (t) => {
     const project = 'pairs'
     await makeProject(service, project)
-    const moveTo = (round: number) => service.push({ alias: 'live', prompts: ['a', 'b'].map((name) => ({ name, content: `${round}` })) }, { project })
+    const moveTo = (round: number) =>
+      service.push({ alias: 'live', prompts: ['a', 'b'].map((name) => ({ name, content: `${round}` })) }, { project })
     await moveTo(0)
     let isMoving = true
     const writer = (async () => {
@@ -83,7 +94,8 @@ t.test('under concurrent writers', async (t) => {
     const project = 'together'
     await makeProject(service, project)
     const names = times(5, (index) => `p-${index}`)
-    for (const text of ['old', 'new']) await service.push({ prompts: names.map((name) => ({ name, content: text })) }, { project })
+    for (const text of ['old', 'new'])
+      await service.push({ prompts: names.map((name) => ({ name, content: text })) }, { project })
     await service.call('/aliases/live', { method: 'PUT', project, body: { version: 'r1' } })
     const move = service.call('/aliases/live', { method: 'PUT', project, body: { version: 'r2' } })
     const seen: string[] = []
@@ -99,7 +111,9 @@ t.test('under concurrent writers', async (t) => {
     const many = times(200, (index) => ({ name: `q-${index}`, content: `text ${'x'.repeat(2_000)} ${index}` }))
     let isPushing = true
     const pushes = Promise.all(
-      times(20, (round) => service.push({ prompts: many.map(({ name, content }) => ({ name, content: `${content} ${round}` })) }, { project })),
+      times(20, (round) =>
+        service.push({ prompts: many.map(({ name, content }) => ({ name, content: `${content} ${round}` })) }, { project }),
+      ),
     ).finally(() => {
       isPushing = false
     })
@@ -113,7 +127,9 @@ t.test('under concurrent writers', async (t) => {
     await pushes
     durationsMs.sort((a, b) => a - b)
     const p95 = durationsMs[Math.floor(durationsMs.length * 0.95)] ?? 0
-    t.comment(`${durationsMs.length} reads, median ${median(durationsMs).toFixed(1)} ms, p95 ${p95.toFixed(1)} ms, max ${durationsMs.at(-1)?.toFixed(1)} ms`)
+    t.comment(
+      `${durationsMs.length} reads, median ${median(durationsMs).toFixed(1)} ms, p95 ${p95.toFixed(1)} ms, max ${durationsMs.at(-1)?.toFixed(1)} ms`,
+    )
     // The embedded engine has one connection: there a read waits for the transaction before it.
     if (isPostgres) t.ok(p95 < 50, `95 % of the reads took under 50 ms (${p95.toFixed(1)} ms)`)
   })
@@ -123,7 +139,8 @@ t.test('a revoked key stops on another instance within ten seconds', async (t) =
   const first = await startService(t)
   const second = await startService(t, { connection: first.deps.connection, clock: first.clock })
   const { id, secret } = await first.createKey({ name: 'ci', project: 'default', scopes: ['prompts:write'] })
-  const push = (service: Service) => service.call('/prompts', { key: secret, body: { prompts: [{ name: 'p', content: 'text' }] } })
+  const push = (service: Service) =>
+    service.call('/prompts', { key: secret, body: { prompts: [{ name: 'p', content: 'text' }] } })
   t.equal((await push(second)).status, 201)
   await first.call(`/keys/${id}`, { method: 'DELETE' })
   t.equal((await push(first)).status, 401, 'at once where it was revoked')

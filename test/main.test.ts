@@ -72,7 +72,10 @@ t.test('a first start on nothing', { buffered: true }, async (t) => {
   })
 
   t.test('prints two curl lines that work when pasted', async (t) => {
-    const lines = first.stdout().split('\n').filter((line) => line.startsWith('  curl '))
+    const lines = first
+      .stdout()
+      .split('\n')
+      .filter((line) => line.startsWith('  curl '))
     t.equal(lines.length, 2)
     t.equal(JSON.parse(await paste(`${lines[0]} -s`)).source, 'default')
     t.equal(JSON.parse(await paste(`${lines[1]} -s`)).alias.name, 'production')
@@ -161,9 +164,24 @@ t.test('the command line', { buffered: true }, async (t) => {
     { args: ['--help'], code: 0, says: /promptsync migrate/ },
     { args: ['sevre'], code: 1, says: /unknown command "sevre"/ },
     { args: ['serve'], env: { PORT: 'http' }, code: 1, says: /^promptsync: PORT must be a port number\n$/ },
-    { args: ['serve'], env: { PROMPTSYNC_ADMIN_KEY: 'short' }, code: 1, says: /^promptsync: PROMPTSYNC_ADMIN_KEY must have at least 32 characters\n$/ },
-    { args: ['serve'], env: { DATABASE_URL: 'mysql://u:secret@h/d' }, code: 1, says: /^promptsync: DATABASE_URL must be a postgres:\/\/ URL\n$/ },
-    { args: ['serve'], env: { DATABASE_URL: 'postgres://u:secret@127.0.0.1:1/d' }, code: 1, says: /^promptsync: The database of DATABASE_URL does not answer/ },
+    {
+      args: ['serve'],
+      env: { PROMPTSYNC_ADMIN_KEY: 'short' },
+      code: 1,
+      says: /^promptsync: PROMPTSYNC_ADMIN_KEY must have at least 32 characters\n$/,
+    },
+    {
+      args: ['serve'],
+      env: { DATABASE_URL: 'mysql://u:secret@h/d' },
+      code: 1,
+      says: /^promptsync: DATABASE_URL must be a postgres:\/\/ URL\n$/,
+    },
+    {
+      args: ['serve'],
+      env: { DATABASE_URL: 'postgres://u:secret@127.0.0.1:1/d' },
+      code: 1,
+      says: /^promptsync: The database of DATABASE_URL does not answer/,
+    },
   ]
   await Promise.all(
     cases.map(async ({ args, env, code, says }) => {

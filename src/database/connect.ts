@@ -68,7 +68,8 @@ export async function connectPostgres(url: string): Promise<Connection> {
   return {
     kind: 'postgres',
     client,
-    migrationFactory: () => scriptRunner(new PrismaPg({ ...poolOptions, max: 2 }), (sql) => withClient((session) => session.query(sql))),
+    migrationFactory: () =>
+      scriptRunner(new PrismaPg({ ...poolOptions, max: 2 }), (sql) => withClient((session) => session.query(sql))),
     exclusively: (work) =>
       withClient(async (session) => {
         await session.query('SELECT pg_advisory_lock($1)', [migrationLockId.toString()])

@@ -1,9 +1,20 @@
 /** Reads what the driver adapters say of an error; the two engines give Prisma's own codes differently. */
 
-type AdapterError = { code?: unknown; meta?: { driverAdapterError?: { cause?: AdapterCause } }; cause?: unknown; message?: unknown }
+type AdapterError = {
+  code?: unknown
+  meta?: { driverAdapterError?: { cause?: AdapterCause } }
+  cause?: unknown
+  message?: unknown
+}
 type AdapterCause = { kind?: unknown; originalCode?: unknown }
 
-const connectionKinds = new Set(['ConnectionClosed', 'DatabaseNotReachable', 'SocketTimeout', 'TlsConnectionError', 'TooManyConnections'])
+const connectionKinds = new Set([
+  'ConnectionClosed',
+  'DatabaseNotReachable',
+  'SocketTimeout',
+  'TlsConnectionError',
+  'TooManyConnections',
+])
 /** Prisma's own: unreachable, timed out, closed, no connection to be had, transaction lost. */
 const connectionCodes = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2037', 'P2028'])
 const socketCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'])

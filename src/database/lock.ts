@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, open, readFile, rm, stat, utimes } from 'node:fs/promises'
+import { link, mkdir, open, readFile, readlink, rm, stat, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** PGlite has no lock on its directory, and a second process would silently lose writes. */
 export type DataDirectoryLock = { release(): Promise<void> }
 
+/** `host` is the host name and, on Linux, the space of process numbers: a container's are not its neighbour's. */
 type Holder = { pid: number; startedAt: string | null; host: string }
 
 const heartbeatMs = 2_000
@@ -21,7 +22,7 @@ export class DataDirectoryLocked extends Error {}
 export async function lockDataDirectory(directory: string): Promise<DataDirectoryLock> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const path = join(directory, 'lock')
-  const self: Holder = { pid: process.pid, startedAt: await startTimeOf(process.pid), host: hostname() }
+  const self: Holder = { pid: process.pid, startedAt: await startTimeOf(process.pid), host: await hostOf() }
   for (let attempt = 0; attempt < 3; attempt += 1) {
     if (await createLock(path, self)) return holdLock(path, self)
     const holder = await readHolder(path)
@@ -65,7 +66,7 @@ async function readHolder(path: string): Promise<Holder | null> {
 }
 
 async function isAlive(path: string, holder: Holder): Promise<boolean> {
-  if (holder.host !== hostname()) return beats(path)
+  if (holder.host !== (await hostOf())) return beats(path)
   if (holder.pid === process.pid) return holder.startedAt === (await startTimeOf(process.pid)) && beats(path)
   try {
     process.kill(holder.pid, 0)
@@ -73,7 +74,13 @@ async function isAlive(path: string, holder: Holder): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
   }
   // The number may have been given to another process since: then its start time differs.
-  return holder.startedAt === (await startTimeOf(holder.pid))
+  const startedAt = await startTimeOf(holder.pid)
+  return startedAt === null || holder.startedAt === null || holder.startedAt === startedAt
+}
+
+async function hostOf(): Promise<string> {
+  const space = await readlink('/proc/self/ns/pid').catch(() => '')
+  return `${hostname()} ${space}`.trim()
 }
 
 async function beats(path: string): Promise<boolean> {

@@ -25,7 +25,9 @@ export async function migrate(connection: Connection): Promise<string[]> {
     try {
       return await applyMigrations(schema, migrations, connection.migrationFactory())
     } catch (error) {
-      throw new MigrationFailed(`A migration failed and changed nothing. ${(error as Error).message}\n${repair}`, { cause: error })
+      throw new MigrationFailed(`A migration failed and changed nothing. ${(error as Error).message}\n${repair}`, {
+        cause: error,
+      })
     }
   })
 }

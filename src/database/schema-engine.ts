@@ -88,7 +88,10 @@ export async function diffToSchema(
 ): Promise<string> {
   const engine = await openSchemaEngine(schema, factory)
   const { stdout } = await engine.diff({
-    from: from === 'empty' ? { tag: 'empty' } : { tag: 'schemaDatasource', files: [{ path: 'schema.prisma', content: schema }], configDir: '.' },
+    from:
+      from === 'empty'
+        ? { tag: 'empty' }
+        : { tag: 'schemaDatasource', files: [{ path: 'schema.prisma', content: schema }], configDir: '.' },
     to: { tag: 'schemaDatamodel', files: [{ path: 'schema.prisma', content: schema }] },
     script: true,
     shadowDatabaseUrl: null,

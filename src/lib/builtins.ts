@@ -10,7 +10,10 @@ export type Builtin = { version: VersionContent; contentHash: string }
 export type Builtins = ReadonlyMap<string, Builtin>
 
 /** What an application gets when even the shipped prompts are gone. */
-export const hardCoded: Builtin = fromContent('You are a helpful assistant. Answer clearly and briefly, and say so when you are not sure.', null)
+export const hardCoded: Builtin = fromContent(
+  'You are a helpful assistant. Answer clearly and briefly, and say so when you are not sure.',
+  null,
+)
 
 /** Reads the built-in prompts. Rejects when one of them cannot be read: the package is broken then. */
 export async function loadBuiltins(): Promise<Builtins> {

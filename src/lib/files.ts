@@ -1,7 +1,7 @@
 import { CORE_SCHEMA, load, YAMLException } from 'js-yaml'
 import { AppError, type Finding } from '../errors.js'
-import { isPromptName, maxNameLength, slugPath } from './names.js'
 import { maxDepth } from './json-body.js'
+import { isPromptName, maxNameLength, slugPath } from './names.js'
 import { findUnstorable } from './text.js'
 
 /** A prompt as a file gives it: not validated yet beyond being JSON. */
@@ -19,7 +19,18 @@ const readers: Record<string, Reader> = {
 }
 
 /** What a file may say of its prompt; anything else of its front matter is kept as metadata. */
-const promptFields = ['title', 'description', 'labels', 'metadata', 'template', 'content', 'messages', 'config', 'inputs', 'variants']
+const promptFields = [
+  'title',
+  'description',
+  'labels',
+  'metadata',
+  'template',
+  'content',
+  'messages',
+  'config',
+  'inputs',
+  'variants',
+]
 /** Fields with a place in metadata that need no warning. */
 const metadataFields = new Set(['version', 'git_commit', 'author', 'tags', 'date'])
 const unsupported = /\.(prompty|prompt\.ya?ml)$/i
@@ -56,10 +67,13 @@ function nameOf(path: string): string {
   if (segments.some((segment) => segment === '..' || segment === '.' || segment === '')) {
     throw new FileError('the path has an empty, "." or ".." segment. Give it relative to the folder of prompts.')
   }
-  if (unsupported.test(path)) throw new UnsupportedFile('.prompty and .prompt.yml files are not supported yet. Push it as .yaml or .md.')
+  if (unsupported.test(path))
+    throw new UnsupportedFile('.prompty and .prompt.yml files are not supported yet. Push it as .yaml or .md.')
   const name = slugPath(path.replace(/\.[^./]+$/, ''))
   if (!isPromptName(name)) {
-    throw new FileError(`no prompt name (letters or digits in each segment, at most ${maxNameLength} characters) can be made of the path. Rename it.`)
+    throw new FileError(
+      `no prompt name (letters or digits in each segment, at most ${maxNameLength} characters) can be made of the path. Rename it.`,
+    )
   }
   return name
 }
@@ -68,7 +82,11 @@ function readerOf(path: string): Reader {
   const extension = /\.([^./]+)$/.exec(path)?.[1]?.toLowerCase() ?? ''
   const reader = Object.hasOwn(readers, extension) ? readers[extension] : undefined
   if (!reader) {
-    throw new UnsupportedFile(`the format is not known. Use one of ${Object.keys(readers).map((known) => `.${known}`).join(', ')}.`)
+    throw new UnsupportedFile(
+      `the format is not known. Use one of ${Object.keys(readers)
+        .map((known) => `.${known}`)
+        .join(', ')}.`,
+    )
   }
   return reader
 }
@@ -84,7 +102,9 @@ function readMarkdown(text: string) {
   if (!match || (frontMatter !== null && !isMapping(frontMatter))) return { fields: { content: text }, extra: {} }
   const { fields, extra } = splitFields(frontMatter ?? {})
   if (fields.content !== undefined || fields.messages !== undefined) {
-    throw new FileError('the front matter holds `content` or `messages`, but the content of a .md file is what follows it. Remove it or use .yaml.')
+    throw new FileError(
+      'the front matter holds `content` or `messages`, but the content of a .md file is what follows it. Remove it or use .yaml.',
+    )
   }
   return { fields: { ...fields, content: text.slice(match[0].length) }, extra }
 }
@@ -128,7 +148,9 @@ function withMetadata(path: string, fields: Record<string, unknown>, extra: Reco
 function parseYaml(text: string, lineOffset: number): unknown {
   let document: unknown
   try {
-    document = text.split('\n').every((line) => /^\s*(#|$)/.test(line)) ? null : load(text, { schema: CORE_SCHEMA, maxAliases: maxYamlAliases })
+    document = text.split('\n').every((line) => /^\s*(#|$)/.test(line))
+      ? null
+      : load(text, { schema: CORE_SCHEMA, maxAliases: maxYamlAliases })
   } catch (error) {
     if (error instanceof YAMLException) {
       const line = error.mark ? `, line ${error.mark.line + 1 + lineOffset}` : ''
@@ -146,13 +168,18 @@ function parseYaml(text: string, lineOffset: number): unknown {
 function checkJson(value: unknown, budget: { left: number }, depth: number): Finding | null {
   budget.left -= 1
   if (budget.left < 0) return { path: '', message: `the YAML expands to over ${maxYamlNodes} values.` }
-  if (depth > maxDepth) return { path: '', message: `the YAML is nested over ${maxDepth} levels deep.` }
-  if (typeof value === 'number' && !Number.isFinite(value)) return { path: '', message: 'the YAML holds a number that JSON has no form for.' }
+  if (typeof value === 'number' && !Number.isFinite(value))
+    return { path: '', message: 'the YAML holds a number that JSON has no form for.' }
   if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    return { path: '', message: `the YAML holds the integer ${value}, which is too large to be kept exactly. Write it in quotes.` }
+    return {
+      path: '',
+      message: `the YAML holds the integer ${value}, which is too large to be kept exactly. Write it in quotes.`,
+    }
   }
   if (typeof value !== 'object' || value === null) return null
-  if (Object.hasOwn(value, '__proto__')) return { path: '', message: 'the YAML holds the key "__proto__", which is refused. Rename it.' }
+  if (depth >= maxDepth) return { path: '', message: `the YAML is nested over ${maxDepth} levels deep.` }
+  if (Object.hasOwn(value, '__proto__'))
+    return { path: '', message: 'the YAML holds the key "__proto__", which is refused. Rename it.' }
   for (const child of Object.values(value)) {
     const finding = checkJson(child, budget, depth + 1)
     if (finding) return finding

@@ -132,8 +132,14 @@ function parseText(text: string, offset: number): unknown {
   try {
     return parseJson(text)
   } catch (cause) {
-    const reason = (cause as Error).message.replace(/ (in JSON )?at position \d+.*$/s, '').replace(/"(?:[^"\\]|\\.)*" is not/s, 'it is not')
-    throw malformed(`${reason}${offset > 0 ? ` (in the list element at byte ${offset})` : ''}`, cause)
+    // V8 quotes a piece of the body, which does not belong in an error.
+    const reason = (cause as Error).message
+      .replace(/(,? (\.\.\.)?"| in JSON| \(line ).*$/s, '')
+      .replace(/ is not valid JSON.*$/s, '')
+    throw malformed(
+      `${reason.charAt(0).toLowerCase()}${reason.slice(1)}${offset > 0 ? ` in the list element at byte ${offset}` : ''}`,
+      cause,
+    )
   }
 }
 

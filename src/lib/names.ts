@@ -14,7 +14,9 @@ const reservedWords = new Set(['latest', 'builtin', 'versions', 'diff', 'render'
 
 /** Whether `name` is a prompt name: at most 200 characters, NFKC, lower-case or caseless, segments joined by `/`. */
 export function isPromptName(name: string): boolean {
-  return name.length <= maxNameLength * 2 && [...name].length <= maxNameLength && promptNamePattern.test(name) && name === fold(name)
+  return (
+    name.length <= maxNameLength * 2 && [...name].length <= maxNameLength && promptNamePattern.test(name) && name === fold(name)
+  )
 }
 
 /** Why an alias or a label may not be called `name`, or null. Numbers, commits and the words of our routes are ours. */

@@ -9,7 +9,10 @@ export const text = (max: number) =>
   z
     .string()
     .max(max)
-    .refine((value) => unstorableReason(value) === null, 'holds a NUL character or half of a surrogate pair, which cannot be stored')
+    .refine(
+      (value) => unstorableReason(value) === null,
+      'holds a NUL character or half of a surrogate pair, which cannot be stored',
+    )
 
 export const ProjectSlug = z
   .string()
@@ -18,13 +21,19 @@ export const ProjectSlug = z
 
 export const PromptName = z
   .string()
-  .refine(isPromptName, 'must be lower-case segments joined by "/", each a letter or digit followed by letters, digits, ".", "_" or "-"; at most 200 characters, in Unicode NFKC')
+  .refine(
+    isPromptName,
+    'must be lower-case segments joined by "/", each a letter or digit followed by letters, digits, ".", "_" or "-"; at most 200 characters, in Unicode NFKC',
+  )
   .meta({ description: 'A prompt name; in a URL "/" is written %2F.', example: 'customer_support' })
 
 export const Ref = z
   .string()
   .regex(labelPattern, 'must be 1 to 63 letters, digits, ".", "_", "+" or "-" and begin with a letter or digit')
-  .meta({ description: 'A version or release (number or label), an alias, `latest`, `builtin` or a Git commit.', example: 'production' })
+  .meta({
+    description: 'A version or release (number or label), an alias, `latest`, `builtin` or a Git commit.',
+    example: 'production',
+  })
 
 const unreserved = (value: string, context: z.core.$RefinementCtx<string>) => {
   const reason = reservedReason(value)

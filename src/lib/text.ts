@@ -19,7 +19,10 @@ export function findUnstorable(value: unknown, path = ''): Finding | null {
     return reason ? { path, message: `${path || 'The body'} ${reason}` } : null
   }
   if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    return { path, message: `${path || 'The body'} is an integer that is too large to be kept exactly (${value}). Send it as text.` }
+    return {
+      path,
+      message: `${path || 'The body'} is an integer that is too large to be kept exactly (${value}). Send it as text.`,
+    }
   }
   if (typeof value !== 'object' || value === null) return null
   for (const [key, child] of Object.entries(value)) {

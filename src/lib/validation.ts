@@ -12,7 +12,10 @@ export function toFindings(issues: readonly Issue[], base = ''): Finding[] {
   return issues.slice(0, maxFindings).map((issue) => {
     const path = issue.path.reduce<string>((whole, step) => joinPath(whole, typeof step === 'symbol' ? String(step) : step), base)
     if (issue.code !== 'unrecognized_keys') return { path, message: issue.message }
-    return { path: joinPath(path, issue.keys[0] ?? ''), message: `unknown: ${issue.keys.map((key) => `"${key}"`).join(', ')}. Remove it or correct its spelling.` }
+    return {
+      path: joinPath(path, issue.keys[0] ?? ''),
+      message: `unknown: ${issue.keys.map((key) => `"${key}"`).join(', ')}. Remove it or correct its spelling.`,
+    }
   })
 }
 

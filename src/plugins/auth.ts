@@ -35,7 +35,8 @@ export const authPlugin = fp(
       request.project = await admit(app.deps, request.actor, scope, about === 'optional' ? null : 'default', request.namedProject)
     })
 
-    const flush = () => flushKeyUses(app.deps).catch((err: unknown) => app.log.warn({ err }, 'Last uses of keys could not be written.'))
+    const flush = () =>
+      flushKeyUses(app.deps).catch((err: unknown) => app.log.warn({ err }, 'Last uses of keys could not be written.'))
     const timer = setInterval(flush, keyUsesFlushMs)
     timer.unref()
     app.addHook('onClose', async () => {
@@ -51,12 +52,10 @@ function secretOf({ headers }: FastifyRequest): string | null {
   if (authorization !== undefined) {
     const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
     if (bearer) return bearer
-    throw new AppError('auth.invalid', 'The Authorization header is not of the form "Bearer ps_…".', { headers: challenge })
+    throw new AppError('auth.invalid', 'The Authorization header is not of the form "Bearer ps_…".')
   }
   return typeof apiKey === 'string' && apiKey !== '' ? apiKey : null
 }
-
-const challenge = { 'www-authenticate': 'Bearer' }
 
 /** The slug in the path, the query or the header, as it was given. Throws `project.conflict` when they differ. */
 function nameProject(request: FastifyRequest, about: string): string | null {
@@ -65,16 +64,25 @@ function nameProject(request: FastifyRequest, about: string): string | null {
   const inPath = about === 'path' ? (request.params as { slug?: string }).slug : undefined
   const given = [...new Set([inPath, inQuery, inHeader].flat().filter((name) => name !== undefined))]
   if (given.length <= 1) return given[0] === undefined ? null : String(given[0])
-  throw new AppError('project.conflict', `The request names several projects: ${given.map((name) => `"${name}"`).join(', ')}. Name one.`)
+  throw new AppError(
+    'project.conflict',
+    `The request names several projects: ${given.map((name) => `"${name}"`).join(', ')}. Name one.`,
+  )
 }
 
 /** The project the caller may go on with; null where the call may concern them all and none is named. */
-async function admit(deps: Deps, actor: Actor, scope: Scope, fallback: string | null, named: string | null): Promise<Project | null> {
+async function admit(
+  deps: Deps,
+  actor: Actor,
+  scope: Scope,
+  fallback: string | null,
+  named: string | null,
+): Promise<Project | null> {
   const project = await lookUp(deps, actor, fallback, named)
   const isPublicRead = scope === 'prompts:read' && project?.settings.publicRead === true
   if (actor === anonymous) {
     if (isPublicRead) return project
-    throw new AppError('auth.required', `This needs a key with the scope "${scope}". Send it as "Authorization: Bearer ps_…".`, { headers: challenge })
+    throw new AppError('auth.required', `This needs a key with the scope "${scope}". Send it as "Authorization: Bearer ps_…".`)
   }
   const isForeign = project && actor.projectId !== null && actor.projectId !== project.id && !isPublicRead
   if (isForeign || (project === null && (named ?? fallback) !== null)) {
@@ -86,7 +94,10 @@ async function admit(deps: Deps, actor: Actor, scope: Scope, fallback: string | 
     throw new AppError('project.not_found', `No project "${named ?? fallback}" is known to this key.`)
   }
   if (!isPublicRead && !hasScope(actor, scope)) {
-    throw new AppError('scope.missing', `This needs the scope "${scope}", which key "${actor.name}" lacks. It has ${actor.scopes.join(', ')}.`)
+    throw new AppError(
+      'scope.missing',
+      `This needs the scope "${scope}", which key "${actor.name}" lacks. It has ${actor.scopes.join(', ')}.`,
+    )
   }
   return project
 }

@@ -26,22 +26,32 @@ export const healthPlugin = fp(
     })
     app.addHook('onClose', async () => registry.clear())
 
-    app.get('/livez', { ...open, schema: { ...summary('getLivez', 'Whether the process lives') } }, async () => ({ status: 'ok' }))
+    app.get('/livez', { ...open, schema: { ...summary('getLivez', 'Whether the process lives') } }, async () => ({
+      status: 'ok',
+    }))
 
-    app.get('/readyz', { ...open, schema: { ...summary('getReadyz', 'Whether to send traffic here') } }, async (_request, reply) => {
-      if (app.isClosing()) return reply.code(503).header('retry-after', '5').send({ status: 'closing' })
-      return { status: statusOf(await checkDatabase(app.deps)) }
-    })
+    app.get(
+      '/readyz',
+      { ...open, schema: { ...summary('getReadyz', 'Whether to send traffic here') } },
+      async (_request, reply) => {
+        if (app.isClosing()) return reply.code(503).header('retry-after', '5').send({ status: 'closing' })
+        return { status: statusOf(await checkDatabase(app.deps)) }
+      },
+    )
 
-    app.get('/health', { ...open, schema: { ...summary('getHealth', 'The state of the instance and what it depends on') } }, async () => {
-      const database = await checkDatabase(app.deps)
-      return {
-        status: statusOf(database),
-        version: packageVersion,
-        uptimeSeconds: Math.floor(process.uptime()),
-        dependencies: { database: { kind: app.deps.connection.kind, status: database } },
-      }
-    })
+    app.get(
+      '/health',
+      { ...open, schema: { ...summary('getHealth', 'The state of the instance and what it depends on') } },
+      async () => {
+        const database = await checkDatabase(app.deps)
+        return {
+          status: statusOf(database),
+          version: packageVersion,
+          uptimeSeconds: Math.floor(process.uptime()),
+          dependencies: { database: { kind: app.deps.connection.kind, status: database } },
+        }
+      },
+    )
 
     app.get('/metrics', { ...open, schema: { ...summary('getMetrics', 'Metrics for Prometheus') } }, async (_request, reply) =>
       reply.type(registry.contentType).send(await registry.metrics()),

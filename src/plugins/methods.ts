@@ -2,7 +2,7 @@ import type { HTTPMethods } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../errors.js'
 
-const methods: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+const methods: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -30,7 +30,11 @@ export const methodsPlugin = fp(
           config: { scope: 'public' },
           schema: { hide: true },
           handler: async (request) => {
-            throw new AppError('method.not_allowed', `${request.method} is not possible here; ${allow} ${known.size > 1 ? 'are' : 'is'}.`, { headers: { allow } })
+            throw new AppError(
+              'method.not_allowed',
+              `${request.method} is not possible here; ${allow} ${known.size > 1 ? 'are' : 'is'}.`,
+              { headers: { allow } },
+            )
           },
         })
       }

@@ -1,5 +1,6 @@
-import type { Socket } from 'node:net'
+import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { isConnectionLoss } from '../database/failures.js'
@@ -14,15 +15,27 @@ export const problemsPlugin = fp(
       return sendProblem(request, reply, problem)
     })
     app.setNotFoundHandler((request, reply) =>
-      sendProblem(request, reply, new AppError('route.not_found', `No route ${request.method} ${pathOf(request.url)}. GET /openapi.json lists them all.`)),
+      sendProblem(
+        request,
+        reply,
+        new AppError('route.not_found', `No route ${request.method} ${pathOf(request.url)}. GET /openapi.json lists them all.`),
+      ),
     )
   },
   { name: 'problems' },
 )
 
+/** Answers what Fastify refuses before any hook has run, a malformed URL say. */
+export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  sendProblem(request, reply.header('x-request-id', request.id), toAppError(error))
+}
+
 /** Fastify's own refusals under our codes; anything unforeseen is `internal`, and its message stays here. */
 const fastifyCodes: Record<string, [code: ErrorCode, detail: string]> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['body.unsupported_type', 'Send the body as JSON, with the header Content-Type: application/json.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'body.unsupported_type',
+    'Send the body as JSON, with the header Content-Type: application/json.',
+  ],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['request.malformed', 'The Content-Length does not match the body.'],
   FST_ERR_BAD_URL: ['request.malformed', 'The URL holds a malformed percent-encoding.'],
 }
@@ -30,7 +43,9 @@ const fastifyCodes: Record<string, [code: ErrorCode, detail: string]> = {
 function toAppError(error: FastifyError): AppError {
   if (error instanceof AppError) return error
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return new AppError('body.too_large', 'The body is over the limit of this server (PROMPTSYNC_BODY_LIMIT). Split the push.', { cause: error })
+    return new AppError('body.too_large', 'The body is over the limit of this server (PROMPTSYNC_BODY_LIMIT). Split the push.', {
+      cause: error,
+    })
   }
   const known = fastifyCodes[error.code]
   if (known) return new AppError(known[0], known[1], { cause: error })
@@ -46,16 +61,27 @@ function toAppError(error: FastifyError): AppError {
   return new AppError('internal', 'The server failed to answer. The request id names the entry in its log.', { cause: error })
 }
 
+/** Every 401 must say how to authenticate (RFC 9110, 15.5.2). */
+const challenge = { 'www-authenticate': 'Bearer' }
+
 function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: AppError): FastifyReply {
   return reply
     .code(problem.status)
-    .headers({ 'cache-control': 'no-store', ...problem.headers })
+    .headers({ 'cache-control': 'no-store', ...(problem.status === 401 ? challenge : {}), ...problem.headers })
     .type('application/problem+json; charset=utf-8')
     .send(JSON.stringify(problemBody(problem, request.id)))
 }
 
 function problemBody({ code, title, status, message, errors }: AppError, requestId: string) {
-  return { type: `urn:promptsync:problem:${code}`, title, status, detail: message, code, requestId, ...(errors ? { errors } : {}) }
+  return {
+    type: `urn:promptsync:problem:${code}`,
+    title,
+    status,
+    detail: message,
+    code,
+    requestId,
+    ...(errors ? { errors } : {}),
+  }
 }
 
 function pathOf(url: string): string {
@@ -75,9 +101,10 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
   }
   const [code, detail] = socketProblems[error.code ?? ''] ?? ['request.malformed', 'The request is not valid HTTP.']
   const problem = new AppError(code, detail)
-  const body = JSON.stringify(problemBody(problem, 'none'))
+  const requestId = randomUUID()
+  const body = JSON.stringify(problemBody(problem, requestId))
   socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nX-Request-Id: ${requestId}\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   )
 }

@@ -323,14 +323,15 @@ t.test('a ref resolves to version, pin, alias, release, commit or latest, in thi
   t.pass('every ref answered as the model does')
 })
 
-t.test('one name for a version label and a pin, or a version number and nothing else, is the version', async (t) => {
-  const { fetch, push, move } = await makeProject()
-  await push({ alias: 'dev', prompts: prompts({ x: 'a' }) })
+t.test('a pin wins over the project alias of its name until it is deleted', async (t) => {
+  const { call, fetch, push, move } = await makeProject()
+  await push({ alias: 'dev', prompts: prompts({ x: 'a', y: 'c' }) })
   await push({ prompts: prompts({ x: 'b' }) })
   await move('dev', 'v2', 'x')
-  shows(t, (await fetch('x', 'dev')).body, { content: 'b', version: 'v2' })
-  await service.call('/aliases/dev?prompt=x', { method: 'DELETE', project: `fetch-${projectCount}` })
-  shows(t, (await fetch('x', 'dev')).body, { content: 'a', version: 'v1' })
+  shows(t, (await fetch('x', 'dev')).body, { content: 'b', version: 'v2', release: 'r2' })
+  shows(t, (await fetch('y', 'dev')).body, { content: 'c', version: 'v1', release: 'r1' })
+  await call('/aliases/dev?prompt=x', { method: 'DELETE' })
+  shows(t, (await fetch('x', 'dev')).body, { content: 'a', version: 'v1', release: 'r1' })
 })
 
 t.test('a prompt that the release of an alias lacks is 404 and the answer says so', async (t) => {

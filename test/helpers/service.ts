@@ -97,7 +97,12 @@ export async function startService(t: Teardown, overrides: Overrides = {}): Prom
   const directory = await mkdtemp(join(tmpdir(), 'promptsync-test-'))
   t.teardown(() => rm(directory, { recursive: true, force: true }))
   const adminKey = `ps_test_${'k'.repeat(40)}`
-  const config: Config = loadConfig({ PROMPTSYNC_DATA_DIR: directory, PROMPTSYNC_ADMIN_KEY: adminKey, PORT: '0', ...overrides.env })
+  const config: Config = loadConfig({
+    PROMPTSYNC_DATA_DIR: directory,
+    PROMPTSYNC_ADMIN_KEY: adminKey,
+    PORT: '0',
+    ...overrides.env,
+  })
   const connection = overrides.connection ?? (await openDatabase(t))
   const deps = await assembleDeps(connection, config, pino({ level: 'silent' }), clock.now)
   await prepareDatabase(deps, { terminal: false })
@@ -108,7 +113,10 @@ export async function startService(t: Teardown, overrides: Overrides = {}): Prom
 }
 
 function callers(url: string, adminKey: string, deps: Deps) {
-  const call = async (path: string, { method, key = adminKey, project, headers = {}, body }: CallOptions = {}): Promise<Answer> => {
+  const call = async (
+    path: string,
+    { method, key = adminKey, project, headers = {}, body }: CallOptions = {},
+  ): Promise<Answer> => {
     const isRaw = typeof body === 'string' || body instanceof Uint8Array
     const response = await fetch(url + path, {
       method: method ?? (body === undefined ? 'GET' : 'POST'),

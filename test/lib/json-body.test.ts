@@ -49,10 +49,15 @@ const piece = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 3 }).map((text) => JSON.stringify(text).slice(1, -1)),
 )
 const textLiteral = fc.array(piece, { maxLength: 5 }).map((pieces) => `"${pieces.join('')}"`)
+/** An integer written out is refused where it cannot be kept exactly. */
+const isKept = (literal: string) => !/^-?\d+$/.test(literal) || Number.isSafeInteger(Number(literal))
 const scalar = fc.oneof(
   textLiteral,
-  fc.double({ noDefaultInfinity: true, noNaN: true }).map((number) => JSON.stringify(number)),
-  fc.constantFrom('0', '-0', '1E+5', '-1.50e-3', '123456789012345678901234567890', 'true', 'false', 'null'),
+  fc
+    .double({ noDefaultInfinity: true, noNaN: true })
+    .map((number) => JSON.stringify(number))
+    .filter(isKept),
+  fc.constantFrom('0', '-0', '1E+5', '-1.50e-3', '9007199254740991', '0.12345678901234567890', 'true', 'false', 'null'),
 )
 /** Few names, so that a key is often given twice. */
 const key = fc.oneof(fc.constantFrom('"a"', '"b"', '"prompts"', '"files"', '"\\u0061"'), textLiteral)
@@ -186,6 +191,25 @@ t.test('a NUL or half of a surrogate pair is refused wherever an escape spells i
       `{"a":[{"${escape}":1}]}`,
     ]) {
       t.same(await outcomeOf(text), { code: 'text.invalid' }, text)
+    }
+  }
+})
+
+t.test('a number that cannot be kept is refused, and no other, whatever stands beside it', async (t) => {
+  const around = [
+    ['', ''],
+    ['{"a":', '}'],
+    ['{"a":[{"b":{"c":[', ']}},{"n":0.1234567890123456789}]}'],
+    ['{"text":"12345678901234567890\\ud83d\\ude00","list":[', ']}'],
+  ]
+  const refused = ['9007199254740993', '-9007199254740993', '1098765432109876543', '1'.repeat(400), '1e400', '-1.5E+999']
+  const kept = ['9007199254740991', '-9007199254740991', '1e30', '1.0000000187215741e+65', '-1.7976931348623157e+308', '1e-400']
+  for (const [before, after] of around) {
+    for (const number of refused)
+      t.same(await outcomeOf(before + number + after), { code: 'text.invalid' }, before + number + after)
+    for (const number of kept) {
+      const text = before + number + after
+      t.same(await outcomeOf(text), { value: JSON.parse(text) }, text)
     }
   }
 })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { AliasName, AliasRef, PageQuery, page, ProjectQuery, PromptName, Ref, text, Timestamp } from '../../lib/schemas.js'
+import { AliasName, AliasRef, PageQuery, ProjectQuery, PromptName, page, Ref, Timestamp, text } from '../../lib/schemas.js'
 
 export const AliasParams = z.strictObject({ alias: AliasRef })
 export const NewAliasParams = z.strictObject({ alias: AliasName })

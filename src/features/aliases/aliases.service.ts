@@ -3,14 +3,14 @@ import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import { Prisma } from '../../generated/prisma/client.js'
 import type { Caller, Project } from '../../lib/access.js'
-import { decodeCursor, type Position, toBigInt, toPage } from '../../lib/cursor.js'
+import { pagedList } from '../../lib/cursor.js'
 import { refOf } from '../../lib/names.js'
 import { didYouMean } from '../../lib/suggest.js'
 import { recordAudit } from '../audit/audit.service.js'
 import { writeProject } from '../projects/projects.service.js'
 import { findVersion } from '../prompts/resolve.service.js'
-import { resolveRelease } from '../releases/releases.service.js'
 import { regressions } from '../releases/regressions.service.js'
+import { resolveRelease } from '../releases/releases.service.js'
 import type { Alias, AliasMove, AliasPageQuery, MovedAlias } from './aliases.schema.js'
 
 /** What is shown of a version that a move points to. */
@@ -142,7 +142,12 @@ export async function readAliases(db: Db, condition: Prisma.Sql): Promise<AliasR
     prompt: row.prompt_id === null ? null : { id: row.prompt_id, name: row.prompt_name ?? '' },
     release: toReleaseTarget(row.release_id, row.release_number, row.release_label, row.release_lineage),
     version: toVersionTarget(row.version_id, row.version_number, row.version_label),
-    canaryRelease: toReleaseTarget(row.canary_release_id, row.canary_release_number, row.canary_release_label, row.canary_release_lineage),
+    canaryRelease: toReleaseTarget(
+      row.canary_release_id,
+      row.canary_release_number,
+      row.canary_release_label,
+      row.canary_release_lineage,
+    ),
     canaryVersion: toVersionTarget(row.canary_version_id, row.canary_version_number, row.canary_version_label),
     canaryBasisPoints: row.canary_basis_points,
     canarySalt: row.canary_salt,
@@ -153,7 +158,12 @@ export async function readAliases(db: Db, condition: Prisma.Sql): Promise<AliasR
   }))
 }
 
-function toReleaseTarget(id: bigint | null, number: number | null, label: string | null, lineage: bigint[] | null): ReleaseTarget | null {
+function toReleaseTarget(
+  id: bigint | null,
+  number: number | null,
+  label: string | null,
+  lineage: bigint[] | null,
+): ReleaseTarget | null {
   return id === null || number === null || lineage === null ? null : { id, number, label, lineage }
 }
 
@@ -181,9 +191,19 @@ export async function requireAlias(db: Db, project: Project, name: string, promp
   const promptId = prompt === undefined ? null : await requirePromptId(db, project, prompt)
   const row = await findAliasRow(db, project, name, promptId)
   if (row && row.deletedAt === null) return row
-  const others = await db.alias.findMany({ where: { projectId: project.id, promptId, deletedAt: null }, select: { name: true }, take: 500 })
+  const others = await db.alias.findMany({
+    where: { projectId: project.id, promptId, deletedAt: null },
+    select: { name: true },
+    take: 500,
+  })
   const what = prompt === undefined ? `No alias "${name}"` : `No alias "${name}" of prompt "${prompt}" (a pin)`
-  throw new AppError('alias.not_found', `${what} in project "${project.slug}".${didYouMean(name, others.map((other) => other.name))}`)
+  throw new AppError(
+    'alias.not_found',
+    `${what} in project "${project.slug}".${didYouMean(
+      name,
+      others.map((other) => other.name),
+    )}`,
+  )
 }
 
 export async function requirePromptId(db: Db, project: Project, name: string): Promise<bigint> {
@@ -229,7 +249,16 @@ export async function moveAlias(
 }
 
 function newAlias({ name, prompt }: MoveRequest): Alias {
-  return { name, prompt: prompt ?? null, release: null, version: null, revision: null, canary: null, createdAt: null, updatedAt: null }
+  return {
+    name,
+    prompt: prompt ?? null,
+    release: null,
+    version: null,
+    revision: null,
+    canary: null,
+    createdAt: null,
+    updatedAt: null,
+  }
 }
 
 export async function resolveTarget(db: Db, project: Project, prompt: string | undefined, ref: string): Promise<Target> {
@@ -255,7 +284,10 @@ export async function refuseMove(db: Db, project: Project, request: MoveRequest,
     )
   }
   if (await db.release.findFirst({ where: { projectId: project.id, label: request.name }, select: { id: true } })) {
-    throw new AppError('alias.taken', `"${request.name}" is the label of a release of project "${project.slug}". Choose another alias.`)
+    throw new AppError(
+      'alias.taken',
+      `"${request.name}" is the label of a release of project "${project.slug}". Choose another alias.`,
+    )
   }
 }
 
@@ -358,12 +390,23 @@ export async function rollbackAlias(deps: Deps, caller: Caller, request: MoveReq
     const current = targetOf(row)
     const change = { action: 'rollback' as const, reason: request.reason }
     if (canaryOf(row)) {
-      return { ...toAlias(await changeAlias(deps, tx, caller, row, change, { target: current, canary: null, stack: 'keep' })), warnings: [] }
+      return {
+        ...toAlias(await changeAlias(deps, tx, caller, row, change, { target: current, canary: null, stack: 'keep' })),
+        warnings: [],
+      }
     }
     const below = await findBelow(tx, row)
-    if (!below) throw new AppError('rollback.empty', `Alias "${request.name}" has no earlier target to roll back to. Move it with PUT /aliases/${request.name}.`)
+    if (!below)
+      throw new AppError(
+        'rollback.empty',
+        `Alias "${request.name}" has no earlier target to roll back to. Move it with PUT /aliases/${request.name}.`,
+      )
     const warnings = await warningsOf(tx, request, current, below.target)
-    const after = await changeAlias(deps, tx, caller, row, change, { target: below.target, canary: null, stack: { top: below.moveId } })
+    const after = await changeAlias(deps, tx, caller, row, change, {
+      target: below.target,
+      canary: null,
+      stack: { top: below.moveId },
+    })
     return { ...toAlias(after), warnings }
   })
 }
@@ -374,7 +417,8 @@ async function findBelow(db: Db, row: AliasRow): Promise<{ moveId: bigint; targe
   if (!top?.belowMoveId) return null
   const move = await db.aliasMove.findUnique({ where: { id: top.belowMoveId } })
   if (!move) return null
-  if (move.releaseId !== null) return { moveId: move.id, target: { release: await db.release.findUniqueOrThrow({ where: { id: move.releaseId } }) } }
+  if (move.releaseId !== null)
+    return { moveId: move.id, target: { release: await db.release.findUniqueOrThrow({ where: { id: move.releaseId } }) } }
   if (move.versionId === null) return null
   return { moveId: move.id, target: { version: await db.version.findUniqueOrThrow({ where: { id: move.versionId }, ...shown }) } }
 }
@@ -400,12 +444,20 @@ export async function getAlias({ db }: Deps, project: Project, name: string, pro
   return toAlias(await requireAlias(db, project, name, prompt))
 }
 
+const aliasList = pagedList<[name: string, id: string]>('aliases', ['text', 'id'])
+const moveList = pagedList<[revision: number]>('moves', ['number'])
+
 /** A page of a project's aliases by name, then by age; one more than the page, to tell whether it is the last. */
-export async function readAliasPage(db: Db, project: Project, query: AliasPageQuery, only: Prisma.Sql = Prisma.sql`true`): Promise<AliasRow[]> {
-  const position = decodeCursor(query.cursor, ['string', 'string'])
+export async function readAliasPage(
+  db: Db,
+  project: Project,
+  query: AliasPageQuery,
+  only: Prisma.Sql = Prisma.sql`true`,
+): Promise<AliasRow[]> {
+  const position = aliasList.position(query.cursor)
   const promptId = query.prompt === undefined ? null : await requirePromptId(db, project, query.prompt)
   const ofPrompt = promptId === null ? Prisma.sql`true` : Prisma.sql`a.prompt_id = ${promptId}`
-  const after = position ? Prisma.sql`(a.name, a.id) > (${String(position[0])}, ${toBigInt(position[1])}::bigint)` : Prisma.sql`true`
+  const after = position ? Prisma.sql`(a.name, a.id) > (${position[0]}, ${BigInt(position[1])}::bigint)` : Prisma.sql`true`
   return readAliases(
     db,
     Prisma.sql`a.project_id = ${project.id} AND a.deleted_at IS NULL AND ${ofPrompt} AND ${after} AND ${only}
@@ -413,27 +465,27 @@ export async function readAliasPage(db: Db, project: Project, query: AliasPageQu
   )
 }
 
-export function aliasPosition(row: AliasRow): Position {
-  return [row.name, row.id.toString()]
+export function toAliasPage<Item>(rows: AliasRow[], { limit }: AliasPageQuery, toItem: (row: AliasRow) => Item) {
+  return aliasList.page(rows, limit, (row) => [row.name, row.id.toString()], toItem)
 }
 
 /** Pins included; `prompt` lists the pins of one prompt. */
 export async function listAliases({ db }: Deps, project: Project, query: AliasPageQuery) {
-  return toPage(await readAliasPage(db, project, query), query.limit, aliasPosition, toAlias)
+  return toAliasPage(await readAliasPage(db, project, query), query, toAlias)
 }
 
 /** Newest first, without a gap from the current revision down to 1; also of an alias that was deleted. */
 export async function listMoves({ db }: Deps, project: Project, name: string, query: AliasPageQuery) {
-  const position = decodeCursor(query.cursor, ['number'])
+  const position = moveList.position(query.cursor)
   const promptId = query.prompt === undefined ? null : await requirePromptId(db, project, query.prompt)
   const alias = (await findAliasRow(db, project, name, promptId)) ?? (await requireAlias(db, project, name, query.prompt))
   const rows = await db.aliasMove.findMany({
-    where: { aliasId: alias.id, ...(position ? { revision: { lt: Number(position[0]) } } : {}) },
+    where: { aliasId: alias.id, ...(position ? { revision: { lt: position[0] } } : {}) },
     orderBy: { revision: 'desc' },
     take: query.limit + 1,
   })
   const names = await namesOf(db, rows)
-  return toPage(
+  return moveList.page(
     rows,
     query.limit,
     (row) => [row.revision],
@@ -441,7 +493,10 @@ export async function listMoves({ db }: Deps, project: Project, name: string, qu
       revision: row.revision,
       action: row.action as AliasMove['action'],
       ...names(row.releaseId, row.versionId),
-      canary: row.canaryBasisPoints === null ? null : { ...names(row.canaryReleaseId, row.canaryVersionId), percentage: row.canaryBasisPoints / 100 },
+      canary:
+        row.canaryBasisPoints === null
+          ? null
+          : { ...names(row.canaryReleaseId, row.canaryVersionId), percentage: row.canaryBasisPoints / 100 },
       reason: row.reason,
       actor: row.actor,
       requestId: row.requestId,
@@ -450,14 +505,23 @@ export async function listMoves({ db }: Deps, project: Project, name: string, qu
   )
 }
 
-type MoveTargets = { releaseId: bigint | null; versionId: string | null; canaryReleaseId: bigint | null; canaryVersionId: string | null }
+type MoveTargets = {
+  releaseId: bigint | null
+  versionId: string | null
+  canaryReleaseId: bigint | null
+  canaryVersionId: string | null
+}
 
 /** The refs of everything that some moves point to, read in two queries. */
 async function namesOf(db: Db, moves: MoveTargets[]) {
   const releaseIds = moves.flatMap((move) => [move.releaseId, move.canaryReleaseId]).filter((id) => id !== null)
   const versionIds = moves.flatMap((move) => [move.versionId, move.canaryVersionId]).filter((id) => id !== null)
-  const releases = new Map((await db.release.findMany({ where: { id: { in: releaseIds } }, ...shown })).map((row) => [row.id, refOf('r', row)]))
-  const versions = new Map((await db.version.findMany({ where: { id: { in: versionIds } }, ...shown })).map((row) => [row.id, refOf('v', row)]))
+  const releases = new Map(
+    (await db.release.findMany({ where: { id: { in: releaseIds } }, ...shown })).map((row) => [row.id, refOf('r', row)]),
+  )
+  const versions = new Map(
+    (await db.version.findMany({ where: { id: { in: versionIds } }, ...shown })).map((row) => [row.id, refOf('v', row)]),
+  )
   return (releaseId: bigint | null, versionId: string | null) => ({
     release: releaseId === null ? null : (releases.get(releaseId) ?? null),
     version: versionId === null ? null : (versions.get(versionId) ?? null),

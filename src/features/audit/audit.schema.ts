@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { JsonObject, page, PageQuery, text, Timestamp } from '../../lib/schemas.js'
+import { JsonObject, PageQuery, page, Timestamp, text } from '../../lib/schemas.js'
 
 export const AuditQuery = PageQuery.extend({
   action: text(100).optional().meta({ description: 'Only this action, `alias.move` say.' }),

@@ -1,7 +1,7 @@
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
 import type { Actor } from '../../lib/access.js'
-import { decodeCursor, toBigInt, toPage } from '../../lib/cursor.js'
+import { pagedList } from '../../lib/cursor.js'
 import type { AuditEntry, AuditQuery } from './audit.schema.js'
 
 /** What changed. Values are what answers show, never a secret. */
@@ -30,21 +30,23 @@ export async function recordAudit(db: Db, by: { actor: Actor; requestId: string 
   })
 }
 
+const auditList = pagedList<[id: string]>('audit', ['id'])
+
 /** Newest first. `project` null shows the entries of all projects and of the installation. */
 export async function listAudit({ db }: Pick<Deps, 'db'>, project: string | null, query: AuditQuery) {
-  const position = decodeCursor(query.cursor, ['string'])
+  const position = auditList.position(query.cursor)
   const rows = await db.auditEntry.findMany({
     where: {
       ...(project === null ? {} : { project }),
       ...(query.action ? { action: query.action } : {}),
       ...(query.actor ? { actor: query.actor } : {}),
       ...(query.target ? { target: query.target } : {}),
-      ...(position ? { id: { lt: toBigInt(position[0]) } } : {}),
+      ...(position ? { id: { lt: BigInt(position[0]) } } : {}),
     },
     orderBy: { id: 'desc' },
     take: query.limit + 1,
   })
-  return toPage(
+  return auditList.page(
     rows,
     query.limit,
     (row) => [row.id.toString()],

@@ -1,8 +1,8 @@
 import { callerOf, problems, type Routes } from '../../http.js'
+import { ProjectQuery } from '../../lib/schemas.js'
 import { Alias, AliasChange, AliasParams, AliasQuery, IfMatch, MovedAlias } from '../aliases/aliases.schema.js'
 import { Canary, CanaryPage, CanaryQuery, SetCanary } from './canaries.schema.js'
 import { endCanary, listCanaries, promoteCanary, setCanary } from './canaries.service.js'
-import { ProjectQuery } from '../../lib/schemas.js'
 
 const tags = ['canaries']
 

@@ -1,11 +1,14 @@
 import { z } from 'zod'
 import { isPercentage } from '../../lib/canary.js'
-import { AliasRef, PageQuery, page, PromptName, Ref, text, Timestamp } from '../../lib/schemas.js'
+import { AliasRef, PageQuery, PromptName, page, Ref, Timestamp, text } from '../../lib/schemas.js'
 
 export const SetCanary = z.strictObject({
   alias: AliasRef,
   version: Ref.meta({ description: 'The release (or, with `prompt`, the version) that a share of subjects gets.' }),
-  percentage: z.number().refine(isPercentage, 'must be from 0.01 to 100 with at most two decimals').meta({ minimum: 0.01, maximum: 100 }),
+  percentage: z
+    .number()
+    .refine(isPercentage, 'must be from 0.01 to 100 with at most two decimals')
+    .meta({ minimum: 0.01, maximum: 100 }),
   prompt: PromptName.optional(),
   reason: text(1_000).optional(),
 })

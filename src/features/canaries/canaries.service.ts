@@ -5,11 +5,9 @@ import { AppError } from '../../errors.js'
 import { Prisma } from '../../generated/prisma/client.js'
 import type { Caller, Project } from '../../lib/access.js'
 import { toBasisPoints } from '../../lib/canary.js'
-import { toPage } from '../../lib/cursor.js'
 import type { Alias, MovedAlias } from '../aliases/aliases.schema.js'
 import {
   type AliasRow,
-  aliasPosition,
   canaryOf,
   changeAlias,
   checkRevision,
@@ -20,6 +18,7 @@ import {
   resolveTarget,
   targetOf,
   toAlias,
+  toAliasPage,
   toTargetRefs,
   warningsOf,
 } from '../aliases/aliases.service.js'
@@ -96,7 +95,8 @@ export async function promoteCanary(deps: Deps, caller: Caller, request: MoveReq
 async function requireCanary(db: Db, project: Project, request: MoveRequest) {
   const row = await requireAlias(db, project, request.name, request.prompt)
   const canary = canaryOf(row)
-  if (!canary) throw new AppError('canary.not_found', `Alias "${request.name}" has no canary running. Start one with POST /canary.`)
+  if (!canary)
+    throw new AppError('canary.not_found', `Alias "${request.name}" has no canary running. Start one with POST /canary.`)
   checkRevision(request.name, row, request.ifMatch)
   return { row, canary }
 }
@@ -104,5 +104,5 @@ async function requireCanary(db: Db, project: Project, request: MoveRequest) {
 /** By alias. */
 export async function listCanaries({ db }: Deps, project: Project, query: CanaryQuery) {
   const rows = await readAliasPage(db, project, query, Prisma.sql`a.canary_basis_points IS NOT NULL`)
-  return toPage(rows, query.limit, aliasPosition, toCanary)
+  return toAliasPage(rows, query, toCanary)
 }

@@ -42,7 +42,12 @@ export const fetchRoutes: Routes = async (app) => {
   )
 }
 
-function sendOutcome(reply: FastifyReply, { body, bucket, caching }: Outcome, accept: string | undefined, ifNoneMatch: string | undefined) {
+function sendOutcome(
+  reply: FastifyReply,
+  { body, bucket, caching }: Outcome,
+  accept: string | undefined,
+  ifNoneMatch: string | undefined,
+) {
   reply.header('vary', 'Accept, Authorization, X-API-Key, X-Promptsync-Project')
   const { bytes, type } = represent(body, accept)
   const etag = `"${createHash('sha256').update(type).update(bytes).digest('base64url').slice(0, 27)}"`
@@ -62,7 +67,10 @@ function represent(body: FetchedPrompt, accept: string | undefined): { bytes: Bu
   if (acceptQuality(accept, 'text/plain') > json) {
     if (body.content !== null) return { bytes: Buffer.from(body.content), type: 'text/plain; charset=utf-8' }
     if (json === 0) {
-      throw new AppError('representation.unavailable', `Prompt "${body.name}" is a chat prompt, which has no plain text. Accept application/json.`)
+      throw new AppError(
+        'representation.unavailable',
+        `Prompt "${body.name}" is a chat prompt, which has no plain text. Accept application/json.`,
+      )
     }
   }
   return { bytes: Buffer.from(JSON.stringify(body)), type: 'application/json; charset=utf-8' }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { JsonObject, ProjectQuery, PromptName, Ref, text, Timestamp } from '../../lib/schemas.js'
+import { JsonObject, ProjectQuery, PromptName, Ref, Timestamp, text } from '../../lib/schemas.js'
 import type { Tags } from '../../lib/variants.js'
 
 export const FetchParams = z.strictObject({ name: PromptName, ref: Ref })
@@ -15,7 +15,8 @@ const TagQuery = z
     for (const pair of [given].flat()) {
       const colon = pair.indexOf(':')
       const tag = pair.slice(0, colon)
-      if (colon < 1 || colon === pair.length - 1) context.addIssue({ code: 'custom', message: `"${pair}" is not of the form tag:value` })
+      if (colon < 1 || colon === pair.length - 1)
+        context.addIssue({ code: 'custom', message: `"${pair}" is not of the form tag:value` })
       else if (tags.has(tag)) context.addIssue({ code: 'custom', message: `names "${tag}" twice` })
       else tags.set(tag, pair.slice(colon + 1))
     }
@@ -32,7 +33,9 @@ export const FetchQuery = ProjectQuery.extend({
 })
 export type FetchQuery = z.infer<typeof FetchQuery>
 
-export const FetchHeaders = z.object({ accept: z.string().max(2_000).optional(), 'if-none-match': z.string().max(8_000).optional() }).loose()
+export const FetchHeaders = z
+  .object({ accept: z.string().max(2_000).optional(), 'if-none-match': z.string().max(8_000).optional() })
+  .loose()
 
 export const VariableAnswer = z.object({ name: z.string(), required: z.boolean() })
 

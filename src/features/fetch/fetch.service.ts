@@ -10,7 +10,15 @@ import { refOf } from '../../lib/names.js'
 import { parseTemplate } from '../../lib/template/parse.js'
 import { templateVariables, type Variable } from '../../lib/template/variables.js'
 import { chooseVariant, type Tags } from '../../lib/variants.js'
-import { type CanaryChoice, type Choice, type LoadedVersion, loadInRelease, loadVersion, notInRelease, resolveRef } from '../prompts/resolve.service.js'
+import {
+  type CanaryChoice,
+  type Choice,
+  type LoadedVersion,
+  loadInRelease,
+  loadVersion,
+  notInRelease,
+  resolveRef,
+} from '../prompts/resolve.service.js'
 import type { FetchedPrompt } from './fetch.schema.js'
 
 export type FetchRequest = {
@@ -123,7 +131,10 @@ function draw(canary: CanaryChoice<unknown> | null, key: string | undefined): { 
 
 type Target = { promptId: bigint } & ({ versionId: string } | { releaseId: bigint })
 
-async function loadTarget({ db }: Deps, target: Target | Choice): Promise<{ release: string | null; version: LoadedVersion | null }> {
+async function loadTarget(
+  { db }: Deps,
+  target: Target | Choice,
+): Promise<{ release: string | null; version: LoadedVersion | null }> {
   if ('releaseId' in target) return loadInRelease(db, target.releaseId, target.promptId)
   return { release: null, version: await loadVersion(db, target.versionId) }
 }

@@ -39,7 +39,12 @@ async function makeDefaultProject(deps: Deps, tx: Db): Promise<void> {
   if (await tx.project.findUnique({ where: { slug: 'default' } })) return
   const publicRead = deps.connection.kind === 'embedded'
   await tx.project.create({ data: { slug: 'default', publicRead } })
-  await recordAudit(tx, system, { project: 'default', action: 'project.create', target: 'default', after: { slug: 'default', publicRead } })
+  await recordAudit(tx, system, {
+    project: 'default',
+    action: 'project.create',
+    target: 'default',
+    after: { slug: 'default', publicRead },
+  })
 }
 
 /** One row follows the variable: another value or none revokes what it was before. */
@@ -60,7 +65,12 @@ async function followEnvironmentKey(deps: Deps, tx: Db): Promise<void> {
   const { id } = known
     ? await tx.apiKey.update({ where: { id: known.id }, data })
     : await tx.apiKey.create({ data: { ...data, secretHash: hash } })
-  await recordAudit(tx, system, { project: null, action: 'key.create', target: id, after: { name: data.name, scopes: data.scopes } })
+  await recordAudit(tx, system, {
+    project: null,
+    action: 'key.create',
+    target: id,
+    after: { name: data.name, scopes: data.scopes },
+  })
 }
 
 async function makeFirstKey(deps: Deps, tx: Db, terminal: boolean): Promise<FirstKey> {
@@ -70,7 +80,12 @@ async function makeFirstKey(deps: Deps, tx: Db, terminal: boolean): Promise<Firs
   // The file comes before the row, so that a key that counts is never one that nobody has.
   const file = terminal ? null : await writeKeyFile(deps.config.dataDirectory, secret)
   const { id } = await tx.apiKey.create({ data: { name: 'first admin key', scopes: ['admin'], secretHash: hashSecret(secret) } })
-  await recordAudit(tx, system, { project: null, action: 'key.create', target: id, after: { name: 'first admin key', scopes: ['admin'] } })
+  await recordAudit(tx, system, {
+    project: null,
+    action: 'key.create',
+    target: id,
+    after: { name: 'first admin key', scopes: ['admin'] },
+  })
   return file ? { file } : { secret }
 }
 

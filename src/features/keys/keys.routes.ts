@@ -26,7 +26,9 @@ export const keyRoutes: Routes = async (app) => {
       if (named !== undefined && project !== named) {
         throw new AppError('project.conflict', `The body names project "${project}", the request "${named}". Name one.`)
       }
-      return reply.code(201).send(await createKey(app.deps, { actor: request.actor, requestId: request.id }, { ...request.body, project }))
+      return reply
+        .code(201)
+        .send(await createKey(app.deps, { actor: request.actor, requestId: request.id }, { ...request.body, project }))
     },
   )
 

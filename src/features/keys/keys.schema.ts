@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { scopes } from '../../lib/access.js'
-import { page, ProjectSlug, text, Timestamp } from '../../lib/schemas.js'
+import { ProjectSlug, page, Timestamp, text } from '../../lib/schemas.js'
 
 export const Scope = z.enum(scopes).meta({ description: '`admin` holds all the others.' })
 

@@ -1,8 +1,8 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
-import { type Actor, type CheckedKey, type Project, type Scope } from '../../lib/access.js'
-import { decodeCursor, toPage } from '../../lib/cursor.js'
+import type { Actor, CheckedKey, Project, Scope } from '../../lib/access.js'
+import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { createSecret, hashSecret } from '../../lib/secrets.js'
 import { recordAudit } from '../audit/audit.service.js'
@@ -24,7 +24,8 @@ export async function authenticate(deps: Deps, secret: string): Promise<Actor> {
     deps.keys.set(cacheKey, key)
   }
   if (key.revokedAt) throw new AppError('auth.revoked', `Key "${key.actor.name}" was revoked. Use another key.`)
-  if (key.expiresAt && key.expiresAt <= now) throw new AppError('auth.expired', `Key "${key.actor.name}" has expired. Use another key.`)
+  if (key.expiresAt && key.expiresAt <= now)
+    throw new AppError('auth.expired', `Key "${key.actor.name}" has expired. Use another key.`)
   if (key.actor.keyId) deps.keyUses.set(key.actor.keyId, now)
   return key.actor
 }
@@ -65,7 +66,10 @@ export async function createKey(deps: Deps, by: { actor: Actor; requestId: strin
 async function projectOfNewKey(deps: Deps, actor: Actor, slug: string | null): Promise<Project | null> {
   if (slug === null) {
     if (actor.projectId === null) return null
-    throw new AppError('scope.global', 'Without "project" the key would be global, which only a global admin can make. Name your project.')
+    throw new AppError(
+      'scope.global',
+      'Without "project" the key would be global, which only a global admin can make. Name your project.',
+    )
   }
   const project = await findProject(deps, { slug })
   if (!project || (actor.projectId !== null && actor.projectId !== project.id)) {
@@ -74,19 +78,21 @@ async function projectOfNewKey(deps: Deps, actor: Actor, slug: string | null): P
   return project
 }
 
+const keyList = pagedList<[createdAt: string, id: string]>('keys', ['date', 'uuid'])
+
 export async function listKeys({ db }: Deps, project: Project | null, query: PageQuery) {
-  const position = decodeCursor(query.cursor, ['string', 'string'])
-  const after = position && { createdAt: toDate(position[0]), id: String(position[1]) }
+  const position = keyList.position(query.cursor)
+  const after = position && { createdAt: new Date(position[0]), id: position[1] }
   const rows = await db.apiKey.findMany({
     where: {
       ...(project ? { projectId: project.id } : {}),
-      ...(after ? { OR: [{ createdAt: { gt: after.createdAt } }, { createdAt: after.createdAt, id: { gt: toUuid(after.id) } }] } : {}),
+      ...(after ? { OR: [{ createdAt: { gt: after.createdAt } }, { createdAt: after.createdAt, id: { gt: after.id } }] } : {}),
     },
     include: { project: { select: { slug: true } } },
     orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
     take: query.limit + 1,
   })
-  return toPage(rows, query.limit, (row) => [row.createdAt.toISOString(), row.id], toKey)
+  return keyList.page(rows, query.limit, (row) => [row.createdAt.toISOString(), row.id], toKey)
 }
 
 /** Revokes a key at once here and within 10 s elsewhere. A key of another project is not found. */
@@ -102,7 +108,13 @@ export async function revokeKey(deps: Deps, by: { actor: Actor; requestId: strin
       data: { revokedAt: deps.now() },
       include: { project: { select: { slug: true } } },
     })
-    await recordAudit(tx, by, { project: row.project?.slug ?? null, action: 'key.revoke', target: id, before: toKey(row), after: toKey(after) })
+    await recordAudit(tx, by, {
+      project: row.project?.slug ?? null,
+      action: 'key.revoke',
+      target: id,
+      before: toKey(row),
+      after: toKey(after),
+    })
     return { key: toKey(after), hash: row.secretHash }
   })
   deps.keys.delete(Buffer.from(revoked.hash).toString('hex'))
@@ -142,14 +154,4 @@ function toKey(row: KeyRow): Key {
     revokedAt: row.revokedAt?.toISOString() ?? null,
     lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
   }
-}
-
-// A position made by hand may hold anything: what is no date or id starts the list anew.
-function toDate(part: string | number | undefined): Date {
-  const date = new Date(String(part))
-  return Number.isNaN(date.getTime()) ? new Date(0) : date
-}
-
-function toUuid(text: string): string {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text) ? text : '00000000-0000-0000-0000-000000000000'
 }

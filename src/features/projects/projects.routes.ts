@@ -34,7 +34,8 @@ export const projectRoutes: Routes = async (app) => {
         response: { 201: ProjectAnswer, ...problems },
       },
     },
-    async (request, reply) => reply.code(201).send(await createProject(app.deps, { actor: request.actor, requestId: request.id }, request.body)),
+    async (request, reply) =>
+      reply.code(201).send(await createProject(app.deps, { actor: request.actor, requestId: request.id }, request.body)),
   )
 
   app.get(

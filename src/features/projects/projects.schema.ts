@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { AliasName, page, ProjectQuery, ProjectSlug, text, Timestamp } from '../../lib/schemas.js'
+import { AliasName, ProjectQuery, ProjectSlug, page, Timestamp, text } from '../../lib/schemas.js'
 
 const settings = {
   publicRead: z.boolean().meta({ description: 'Reads need no key.' }),
@@ -11,7 +11,11 @@ export const ProjectSettings = z.object(settings).meta({ id: 'ProjectSettings' }
 
 const SettingsInput = z.strictObject(settings).partial()
 
-export const CreateProject = z.strictObject({ slug: ProjectSlug, name: text(200).nullable().optional(), settings: SettingsInput.optional() })
+export const CreateProject = z.strictObject({
+  slug: ProjectSlug,
+  name: text(200).nullable().optional(),
+  settings: SettingsInput.optional(),
+})
 export type CreateProject = z.infer<typeof CreateProject>
 
 export const UpdateProject = z.strictObject({ name: text(200).nullable().optional(), settings: SettingsInput.optional() })
@@ -21,7 +25,13 @@ export const ProjectParams = z.strictObject({ slug: ProjectSlug })
 export const ProjectOnly = ProjectQuery
 
 export const ProjectAnswer = z
-  .object({ slug: z.string(), name: z.string().nullable(), settings: ProjectSettings, createdAt: Timestamp, updatedAt: Timestamp })
+  .object({
+    slug: z.string(),
+    name: z.string().nullable(),
+    settings: ProjectSettings,
+    createdAt: Timestamp,
+    updatedAt: Timestamp,
+  })
   .meta({ id: 'Project' })
 export type ProjectAnswer = z.infer<typeof ProjectAnswer>
 

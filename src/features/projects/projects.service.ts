@@ -3,7 +3,7 @@ import { isConnectionLoss, isUniqueViolation } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import type { Actor, Project } from '../../lib/access.js'
-import { decodeCursor, toPage } from '../../lib/cursor.js'
+import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { QueueFull } from '../../lib/write-queue.js'
 import { recordAudit } from '../audit/audit.service.js'
@@ -33,17 +33,19 @@ export async function findProject({ db }: Pick<Deps, 'db'>, key: { slug: string 
   return row && toProject(row)
 }
 
+const projectList = pagedList<[slug: string]>('projects', ['text'])
+
 export async function listProjects({ db }: Pick<Deps, 'db'>, actor: Actor, query: PageQuery) {
-  const position = decodeCursor(query.cursor, ['string'])
+  const position = projectList.position(query.cursor)
   const rows = await db.project.findMany({
     where: {
       ...(actor.projectId === null ? {} : { id: actor.projectId }),
-      ...(position ? { slug: { gt: String(position[0]) } } : {}),
+      ...(position ? { slug: { gt: position[0] } } : {}),
     },
     orderBy: { slug: 'asc' },
     take: query.limit + 1,
   })
-  return toPage(
+  return projectList.page(
     rows,
     query.limit,
     (row) => [row.slug],
@@ -52,7 +54,11 @@ export async function listProjects({ db }: Pick<Deps, 'db'>, actor: Actor, query
 }
 
 /** Only a global admin may; throws `project.exists`. */
-export async function createProject(deps: Deps, by: { actor: Actor; requestId: string }, input: CreateProject): Promise<ProjectAnswer> {
+export async function createProject(
+  deps: Deps,
+  by: { actor: Actor; requestId: string },
+  input: CreateProject,
+): Promise<ProjectAnswer> {
   if (by.actor.projectId !== null) {
     throw new AppError('scope.global', 'A key of one project cannot make projects. Use a global admin key.')
   }
@@ -112,7 +118,10 @@ async function queued<T>({ writes }: Deps, slug: string, work: () => Promise<T>)
     return await writes.run(slug, work)
   } catch (error) {
     if (!(error instanceof QueueFull)) throw error
-    throw new AppError('write.busy', `${error.message} Nothing was changed; try again.`, { cause: error, headers: { 'retry-after': '5' } })
+    throw new AppError('write.busy', `${error.message} Nothing was changed; try again.`, {
+      cause: error,
+      headers: { 'retry-after': '5' },
+    })
   }
 }
 
@@ -128,10 +137,14 @@ export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>): Pro
   } catch (error) {
     if (error instanceof AppError) throw error
     if (finished && isConnectionLoss(error)) {
-      throw new AppError('write.unknown', 'The database went away before it confirmed the write. Read the project again before you retry.', {
-        cause: error,
-        headers: { 'retry-after': '1' },
-      })
+      throw new AppError(
+        'write.unknown',
+        'The database went away before it confirmed the write. Read the project again before you retry.',
+        {
+          cause: error,
+          headers: { 'retry-after': '1' },
+        },
+      )
     }
     if (isUniqueViolation(error)) {
       throw new AppError('write.busy', 'Another write took the same name at the same moment. Nothing was changed; try again.', {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { JsonObject, PageQuery, page, ProjectQuery, PromptName, text, Timestamp } from '../../lib/schemas.js'
+import { JsonObject, PageQuery, ProjectQuery, PromptName, page, Timestamp, text } from '../../lib/schemas.js'
 import { GitAnswer } from '../releases/releases.schema.js'
 
 /** What belongs to the prompt and not to a version; the bounds are the same for a push and a PATCH. */

@@ -3,7 +3,7 @@ import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import { Prisma } from '../../generated/prisma/client.js'
 import type { Caller, Project } from '../../lib/access.js'
-import { decodeCursor, toPage } from '../../lib/cursor.js'
+import { pagedList } from '../../lib/cursor.js'
 import { refOf } from '../../lib/names.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { didYouMean } from '../../lib/suggest.js'
@@ -35,19 +35,26 @@ const selectPrompts = Prisma.sql`
     v.number AS latest_number, v.label AS latest_label, v.content_hash AS latest_hash, v.created_at AS latest_created_at
   FROM prompts p LEFT JOIN versions v ON v.prompt_id = p.id AND v.number = p.version_number`
 
+const promptList = pagedList<[name: string]>('prompts', ['text'])
+const versionList = pagedList<[number: number]>('versions', ['number'])
+
 /** By name, archived ones left out. */
 export async function listPrompts({ db }: Deps, project: Project, query: PromptListQuery) {
-  const position = decodeCursor(query.cursor, ['string'])
+  const position = promptList.position(query.cursor)
   const conditions = [Prisma.sql`p.project_id = ${project.id}`, Prisma.sql`p.archived_at IS NULL`]
-  if (position) conditions.push(Prisma.sql`p.name > ${String(position[0])}`)
+  if (position) conditions.push(Prisma.sql`p.name > ${position[0]}`)
   if (query.label !== undefined) conditions.push(Prisma.sql`${query.label} = ANY(p.labels)`)
   if (query.search !== undefined) {
     conditions.push(Prisma.sql`position(lower(${query.search}) IN lower(concat_ws(' ', p.name, p.title, p.description))) > 0`)
   }
   const rows = await db.$queryRaw<Row[]>`
     ${selectPrompts} WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY p.name LIMIT ${query.limit + 1}`
-  const aliases = await aliasesOf(db, project, rows.slice(0, query.limit).map((row) => row.id))
-  return toPage(
+  const aliases = await aliasesOf(
+    db,
+    project,
+    rows.slice(0, query.limit).map((row) => row.id),
+  )
+  return promptList.page(
     rows,
     query.limit,
     (row) => [row.name],
@@ -68,10 +75,24 @@ async function requirePrompt(db: Db, project: Project, name: string): Promise<Ro
     select: { name: true },
     take: 500,
   })
-  throw new AppError('prompt.not_found', `No prompt "${name}" in project "${project.slug}".${didYouMean(name, near.map((other) => other.name))}`)
+  throw new AppError(
+    'prompt.not_found',
+    `No prompt "${name}" in project "${project.slug}".${didYouMean(
+      name,
+      near.map((other) => other.name),
+    )}`,
+  )
 }
 
-type AliasOfPrompt = { prompt_id: bigint; name: string; pinned: boolean; number: number; label: string | null; release_number: number | null; release_label: string | null }
+type AliasOfPrompt = {
+  prompt_id: bigint
+  name: string
+  pinned: boolean
+  number: number
+  label: string | null
+  release_number: number | null
+  release_label: string | null
+}
 
 /** Which aliases give which version of some prompts: their pins, and project aliases whose release holds them. */
 async function aliasesOf(db: Db, project: Project, promptIds: bigint[]): Promise<Map<bigint, Prompt['aliases']>> {
@@ -103,14 +124,15 @@ function toPrompt(row: Row, aliases: Prompt['aliases']): Prompt {
     description: row.description,
     labels: row.labels,
     metadata: row.metadata,
-    latest: row.latest_number === null || row.archived
-      ? null
-      : {
-          version: refOf('v', { number: row.latest_number, label: row.latest_label }),
-          number: row.latest_number,
-          contentHash: row.latest_hash ?? '',
-          createdAt: (row.latest_created_at ?? row.created_at).toISOString(),
-        },
+    latest:
+      row.latest_number === null || row.archived
+        ? null
+        : {
+            version: refOf('v', { number: row.latest_number, label: row.latest_label }),
+            number: row.latest_number,
+            contentHash: row.latest_hash ?? '',
+            createdAt: (row.latest_created_at ?? row.created_at).toISOString(),
+          },
     aliases,
     archived: row.archived,
     createdAt: row.created_at.toISOString(),
@@ -120,16 +142,16 @@ function toPrompt(row: Row, aliases: Prompt['aliases']): Prompt {
 
 /** Newest first. */
 export async function listVersions({ db }: Deps, project: Project, name: string, query: PageQuery) {
-  const position = decodeCursor(query.cursor, ['number'])
+  const position = versionList.position(query.cursor)
   const prompt = await requirePrompt(db, project, name)
   const rows = await db.version.findMany({
-    where: { promptId: prompt.id, ...(position ? { number: { lt: Number(position[0]) } } : {}) },
+    where: { promptId: prompt.id, ...(position ? { number: { lt: position[0] } } : {}) },
     orderBy: { number: 'desc' },
     take: query.limit + 1,
     omit: { content: true, messages: true, config: true, inputs: true },
     include: { release: true },
   })
-  return toPage(
+  return versionList.page(
     rows,
     query.limit,
     (row) => [row.number],

@@ -59,7 +59,10 @@ export async function resolveRef(db: Db, project: Project, name: string, ref: st
   if (choice) return choice
   if (ref !== 'latest') throw await unknownRef(db, project, name, ref)
   if (found.archived && found.latest_id) {
-    throw new AppError('prompt.archived', `Prompt "${name}" is archived and has no latest version; its versions and releases still answer. Push it to revive it.`)
+    throw new AppError(
+      'prompt.archived',
+      `Prompt "${name}" is archived and has no latest version; its versions and releases still answer. Push it to revive it.`,
+    )
   }
   if (found.latest_id === null) throw new AppError('ref.not_found', `Prompt "${name}" has no version yet. Push it first.`)
   return { promptId: found.prompt_id, by: 'latest', versionId: found.latest_id }
@@ -93,11 +96,21 @@ function pickCandidate(found: CandidateRow, promptId: bigint): Choice | null {
   if (found.exact_id !== null) return { promptId, by: 'version', versionId: found.exact_id }
   if (found.pin_version_id !== null) {
     const target = found.pin_canary_version_id === null ? null : { versionId: found.pin_canary_version_id }
-    return { promptId, by: 'pin', versionId: found.pin_version_id, canary: toCanary(target, found.pin_basis_points, found.pin_salt) }
+    return {
+      promptId,
+      by: 'pin',
+      versionId: found.pin_version_id,
+      canary: toCanary(target, found.pin_basis_points, found.pin_salt),
+    }
   }
   if (found.alias_release_id !== null) {
     const target = found.alias_canary_release_id === null ? null : { releaseId: found.alias_canary_release_id }
-    return { promptId, by: 'alias', releaseId: found.alias_release_id, canary: toCanary(target, found.alias_basis_points, found.alias_salt) }
+    return {
+      promptId,
+      by: 'alias',
+      releaseId: found.alias_release_id,
+      canary: toCanary(target, found.alias_basis_points, found.alias_salt),
+    }
   }
   return found.release_id === null ? null : { promptId, by: 'release', releaseId: found.release_id }
 }
@@ -116,14 +129,22 @@ async function unknownPrompt(db: Db, project: Project, name: string): Promise<st
     SELECT name FROM prompts WHERE project_id = ${project.id} AND archived_at IS NULL
       AND left(name, 1) = left(${name}, 1) AND abs(length(name) - length(${name})) <= 3
     ORDER BY abs(length(name) - length(${name})), name LIMIT 500`
-  return `No prompt "${name}" in project "${project.slug}".${didYouMean(name, near.map((row) => row.name))}`
+  return `No prompt "${name}" in project "${project.slug}".${didYouMean(
+    name,
+    near.map((row) => row.name),
+  )}`
 }
 
 async function unknownRef(db: Db, project: Project, name: string, ref: string): Promise<AppError> {
   const where = `in project "${project.slug}".`
-  if (/^v\d/.test(ref)) return new AppError('ref.not_found', `Prompt "${name}" has no version ${ref} ${where} See GET /prompts/${encodeURIComponent(name)}/versions.`)
+  if (/^v\d/.test(ref))
+    return new AppError(
+      'ref.not_found',
+      `Prompt "${name}" has no version ${ref} ${where} See GET /prompts/${encodeURIComponent(name)}/versions.`,
+    )
   if (parseNumber('r', ref)) return new AppError('release.not_found', `No release ${ref} ${where} See GET /releases.`)
-  if (commitPattern.test(ref)) return new AppError('release.not_found', `No release of commit ${ref} ${where} Push it first, with "git".`)
+  if (commitPattern.test(ref))
+    return new AppError('release.not_found', `No release of commit ${ref} ${where} Push it first, with "git".`)
   const code: ErrorCode = aliasPattern.test(ref) ? 'alias.not_found' : 'ref.not_found'
   const kind = code === 'alias.not_found' ? 'alias' : 'version or release'
   return new AppError(code, `No ${kind} "${ref}" ${where}${didYouMean(ref, await knownRefs(db, project))}`)
@@ -159,7 +180,11 @@ export async function loadVersion(db: Db, versionId: string): Promise<LoadedVers
 }
 
 /** The version a release holds of a prompt (null when it holds none), and the release's own ref. */
-export async function loadInRelease(db: Db, releaseId: bigint, promptId: bigint): Promise<{ release: string; version: LoadedVersion | null }> {
+export async function loadInRelease(
+  db: Db,
+  releaseId: bigint,
+  promptId: bigint,
+): Promise<{ release: string; version: LoadedVersion | null }> {
   const [row] = await db.$queryRaw<(Partial<VersionRow> & { named_number: number; named_label: string | null })[]>`
     SELECT v.id::text, v.number, v.label, v.type, v.template, v.content, v.messages, v.config, v.inputs, v.variants,
       v.content_hash, v.path, v.created_at, made.number AS made_number, made.label AS made_label, made.git_repo, made.git_commit,
@@ -191,7 +216,12 @@ function toLoadedVersion(row: VersionRow): LoadedVersion {
 }
 
 /** The version that a ref names for good: an alias counts with its stable target. For pins and their canaries. */
-export async function findVersion(db: Db, project: Project, name: string, ref: string): Promise<{ id: string; number: number; label: string | null }> {
+export async function findVersion(
+  db: Db,
+  project: Project,
+  name: string,
+  ref: string,
+): Promise<{ id: string; number: number; label: string | null }> {
   const choice = await resolveRef(db, project, name, ref)
   if ('versionId' in choice) return loadVersion(db, choice.versionId)
   const { release, version } = await loadInRelease(db, choice.releaseId, choice.promptId)
@@ -201,5 +231,8 @@ export async function findVersion(db: Db, project: Project, name: string, ref: s
 
 export function notInRelease(project: Project, name: string, ref: string, release: string): AppError {
   const through = ref === release ? '' : `, which "${ref}" points to,`
-  return new AppError('prompt.not_in_release', `Release ${release}${through} of project "${project.slug}" does not hold prompt "${name}". Push it, or name another ref.`)
+  return new AppError(
+    'prompt.not_in_release',
+    `Release ${release}${through} of project "${project.slug}" does not hold prompt "${name}". Push it, or name another ref.`,
+  )
 }

@@ -51,7 +51,10 @@ export async function planPush(db: Db, project: Project, push: PreparedPush, ifM
 
   const from = aliasRelease ?? (aliasName === undefined && !labelled ? await findNewestRelease(db, project) : null)
   const warnings = from ? await regressionsOf(db, from, content) : []
-  const alias = aliasName === undefined ? null : { row: aliasRow, moves: content.existing === null || content.existing.id !== aliasRelease?.id }
+  const alias =
+    aliasName === undefined
+      ? null
+      : { row: aliasRow, moves: content.existing === null || content.existing.id !== aliasRelease?.id }
   if (alias?.moves) await refuseMove(db, project, { name: aliasName ?? '', ifMatch }, aliasRow)
   return { ...content, alias, warnings: [...push.warnings, ...warnings] }
 }
@@ -65,9 +68,13 @@ async function releaseOf(db: Db, alias: AliasRow): Promise<ReleaseRow | null> {
 
 async function refuseLabel(db: Db, project: Project, label: string, aliasName: string | undefined): Promise<void> {
   const taken =
-    label === aliasName || (await db.alias.findFirst({ where: { projectId: project.id, name: label, deletedAt: null }, select: { id: true } }))
+    label === aliasName ||
+    (await db.alias.findFirst({ where: { projectId: project.id, name: label, deletedAt: null }, select: { id: true } }))
   if (taken) {
-    throw new AppError('label.taken', `"${label}" is an alias of project "${project.slug}", so no release can have it as its label. Choose another label.`)
+    throw new AppError(
+      'label.taken',
+      `"${label}" is an alias of project "${project.slug}", so no release can have it as its label. Choose another label.`,
+    )
   }
 }
 
@@ -78,7 +85,9 @@ async function matchLabelled(db: Db, project: Project, push: PreparedPush, label
     const prompt = known.get(pushed.name) ?? null
     return { pushed, known: prompt, reused: prompt?.inBase?.contentHash === pushed.contentHash ? prompt.inBase : null }
   })
-  const different = prompts.find(({ reused }) => reused === null)?.pushed.name ?? (push.request.prune ? await findUnpushed(db, labelled, push) : undefined)
+  const different =
+    prompts.find(({ reused }) => reused === null)?.pushed.name ??
+    (push.request.prune ? await findUnpushed(db, labelled, push) : undefined)
   if (different === undefined) return { existing: labelled, base: labelled, prompts, removed: [] }
   throw new AppError(
     'label.taken',
@@ -115,7 +124,12 @@ async function planContent(
 }
 
 /** The pushed prompts that the project has, by name. A look-up each: a join planned before the first ANALYZE takes seconds. */
-async function findKnown(db: Db, project: Project, lineage: bigint[], pushed: PreparedPrompt[]): Promise<Map<string, KnownPrompt>> {
+async function findKnown(
+  db: Db,
+  project: Project,
+  lineage: bigint[],
+  pushed: PreparedPrompt[],
+): Promise<Map<string, KnownPrompt>> {
   type Row = Omit<KnownPrompt, 'inBase' | 'newest' | 'versionNumber'> & {
     version_number: number
     newest_id: string | null
@@ -139,8 +153,16 @@ async function findKnown(db: Db, project: Project, lineage: bigint[], pushed: Pr
       WHERE e.prompt_id = p.id AND e.release_id = ANY(${lineage}) ORDER BY e.release_id DESC LIMIT 1) held ON true
     LEFT JOIN versions base ON base.id = held.version_id
     WHERE p.project_id = ${project.id} AND p.name = ANY(${names})`
-  const held = (row: Row, versionId: string | null, number: number | null, label: string | null, contentHash: string | null): Held | null =>
-    versionId === null || number === null || contentHash === null ? null : { promptId: row.id, name: row.name, versionId, number, label, contentHash }
+  const held = (
+    row: Row,
+    versionId: string | null,
+    number: number | null,
+    label: string | null,
+    contentHash: string | null,
+  ): Held | null =>
+    versionId === null || number === null || contentHash === null
+      ? null
+      : { promptId: row.id, name: row.name, versionId, number, label, contentHash }
   return new Map(
     rows.map((row) => [
       row.name,
@@ -196,7 +218,8 @@ async function findEqual(
   for (const candidate of candidates) {
     if (!candidate || candidate.id === base.id) continue
     const snapshot = await readSnapshot(db, candidate.lineage)
-    if (snapshot.length === wanted.size && snapshot.every(({ promptId, versionId }) => wanted.get(promptId) === versionId)) return candidate
+    if (snapshot.length === wanted.size && snapshot.every(({ promptId, versionId }) => wanted.get(promptId) === versionId))
+      return candidate
   }
   return null
 }
@@ -207,7 +230,12 @@ async function regressionsOf(db: Db, from: ReleaseRow, { existing, base, prompts
   const created = prompts.flatMap(({ known, reused, pushed }): PlannedChange[] => {
     if (!known || reused) return []
     const number = known.versionNumber + 1
-    return [{ promptId: known.id, held: { promptId: known.id, name: known.name, versionId: '', number, label: null, contentHash: pushed.contentHash } }]
+    return [
+      {
+        promptId: known.id,
+        held: { promptId: known.id, name: known.name, versionId: '', number, label: null, contentHash: pushed.contentHash },
+      },
+    ]
   })
   // On its own base a push can only lose what it removes.
   if (from.id === base?.id && removed.length === 0) return []

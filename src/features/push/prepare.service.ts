@@ -46,12 +46,18 @@ export async function preparePush(
   if (!parsed.success) throw invalid(codeOf(parsed.error.issues), toFindings(parsed.error.issues))
   const { prompts: rawPrompts, files: rawFiles, git: rawGit, ...request } = parsed.data
   if (rawPrompts.length + rawFiles.length === 0) {
-    throw new AppError('push.empty', 'The push carries neither prompts nor files. Give at least one, or DELETE /prompts/:name to archive one.')
+    throw new AppError(
+      'push.empty',
+      'The push carries neither prompts nor files. Give at least one, or DELETE /prompts/:name to archive one.',
+    )
   }
   const { prompts, warnings } = await readPrompts(rawPrompts, rawFiles, request, pause)
   refuseSameNames(prompts)
   const known = await isKnown(prompts)
-  await checkTemplates(prompts.filter((prompt) => !known(prompt)), pause)
+  await checkTemplates(
+    prompts.filter((prompt) => !known(prompt)),
+    pause,
+  )
   const { git, gitWarnings } = cleanGit(rawGit)
   return { request, git, prompts, warnings: [...gitWarnings, ...warnings, ...(await scanPrompts(prompts, settings, pause))] }
 }
@@ -66,7 +72,11 @@ async function readPrompts(rawPrompts: unknown[], rawFiles: unknown[], request: 
   ]
   const failures = reads.flatMap((read) => ('code' in read ? [read] : []))
   const [first] = failures
-  if (first) throw invalid(first.code, failures.flatMap(({ findings }) => findings))
+  if (first)
+    throw invalid(
+      first.code,
+      failures.flatMap(({ findings }) => findings),
+    )
   const good = reads.flatMap((read) => ('prompt' in read ? [read] : []))
   return { prompts: good.map(({ prompt }) => prompt), warnings: good.flatMap(({ warnings }) => warnings) }
 }
@@ -86,9 +96,13 @@ function readFile(raw: unknown, where: string, template: VersionContent['templat
     const prompt = PushPrompt.safeParse({ name: file.name, ...file.fields })
     if (prompt.success) return { prompt: prepare(prompt.data, where, path, template), warnings: file.warnings }
     const findings = toFindings(prompt.error.issues, where)
-    return { code: codeOf(prompt.error.issues), findings: findings.map((finding) => ({ ...finding, message: `File "${path}": ${finding.message}` })) }
+    return {
+      code: codeOf(prompt.error.issues),
+      findings: findings.map((finding) => ({ ...finding, message: `File "${path}": ${finding.message}` })),
+    }
   } catch (error) {
-    if (error instanceof AppError) return { code: error.code, findings: error.errors ?? [{ path: where, message: error.message }] }
+    if (error instanceof AppError)
+      return { code: error.code, findings: error.errors ?? [{ path: where, message: error.message }] }
     throw error
   }
 }
@@ -103,7 +117,9 @@ function prepare(prompt: PushPrompt, where: string, path: string | null, templat
     inputs: prompt.inputs ?? null,
     variants: variants.map((variant) => ({ tags: variant.tags, ...bodyOf(variant) })),
   }
-  const fields = Object.fromEntries(Object.entries({ title, description, labels, metadata }).filter(([, value]) => value !== undefined))
+  const fields = Object.fromEntries(
+    Object.entries({ title, description, labels, metadata }).filter(([, value]) => value !== undefined),
+  )
   return { name, where, path, fields, content, contentHash: contentHash(content) }
 }
 
@@ -148,7 +164,11 @@ async function checkTemplates(prompts: PreparedPrompt[], pause: Pause): Promise<
     if (failures.length >= maxFindings) break
   }
   const [first] = failures
-  if (first) throw invalid(first.code, failures.map(({ finding }) => finding))
+  if (first)
+    throw invalid(
+      first.code,
+      failures.map(({ finding }) => finding),
+    )
 }
 
 function templateFailure(prompt: PreparedPrompt, path: string, text: string): { code: ErrorCode; finding: Finding } | null {
@@ -167,7 +187,10 @@ async function scanPrompts(prompts: PreparedPrompt[], { scan }: ProjectSettings,
   if (scan === 'off') return []
   const found = await mapInSlices(prompts, pause, (prompt) =>
     textsOf(prompt.content).flatMap(({ path, text }) =>
-      scanContent(text).map(({ name, line }) => ({ path: `${prompt.where}.${path}`, message: `Prompt "${prompt.name}" holds ${name} (line ${line}).` })),
+      scanContent(text).map(({ name, line }) => ({
+        path: `${prompt.where}.${path}`,
+        message: `Prompt "${prompt.name}" holds ${name} (line ${line}).`,
+      })),
     ),
   )
   const findings = found.flat()

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { AliasName, JsonObject, Label, PromptName, ProjectQuery, Ref, text, Timestamp } from '../../lib/schemas.js'
+import { AliasName, JsonObject, Label, ProjectQuery, PromptName, Ref, Timestamp, text } from '../../lib/schemas.js'
 import { tagsKey } from '../../lib/variants.js'
 import { IfMatch } from '../aliases/aliases.schema.js'
 import { promptFields } from '../prompts/prompts.schema.js'
@@ -59,11 +59,13 @@ export const PushPrompt = z
   .superRefine((prompt, context) => {
     const issue = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message })
     const kind = (body: { content?: unknown; messages?: unknown }) => (body.messages === undefined ? 'text' : 'chat')
-    const hasOneBody = (body: { content?: unknown; messages?: unknown }) => (body.content === undefined) !== (body.messages === undefined)
+    const hasOneBody = (body: { content?: unknown; messages?: unknown }) =>
+      (body.content === undefined) !== (body.messages === undefined)
     if (!hasOneBody(prompt)) issue(['content'], 'give either `content` or `messages`')
     const seen = new Set<string>()
     for (const [index, variant] of (prompt.variants ?? []).entries()) {
-      if (!hasOneBody(variant) || kind(variant) !== kind(prompt)) issue(['variants', index], `must be ${kind(prompt)}, as the prompt is`)
+      if (!hasOneBody(variant) || kind(variant) !== kind(prompt))
+        issue(['variants', index], `must be ${kind(prompt)}, as the prompt is`)
       const key = tagsKey(variant.tags)
       if (seen.has(key)) issue(['variants', index, 'tags'], 'are those of an earlier variant')
       seen.add(key)
@@ -72,7 +74,9 @@ export const PushPrompt = z
 export type PushPrompt = z.infer<typeof PushPrompt>
 
 export const PushFile = z.strictObject({
-  path: text(1_000).min(1).meta({ description: 'Its path without the extension becomes the name.', example: 'customer_support.yaml' }),
+  path: text(1_000)
+    .min(1)
+    .meta({ description: 'Its path without the extension becomes the name.', example: 'customer_support.yaml' }),
   content: text(1024 * 1024),
 })
 export type PushFile = z.infer<typeof PushFile>
@@ -102,7 +106,9 @@ const prompts = z.array(PushPrompt).max(maxPrompts)
 const files = z.array(PushFile).max(maxPrompts)
 
 /** The whole request, for the OpenAPI. */
-export const PushRequest = z.strictObject({ ...envelope, prompts: prompts.optional(), files: files.optional() }).meta({ id: 'PushRequest' })
+export const PushRequest = z
+  .strictObject({ ...envelope, prompts: prompts.optional(), files: files.optional() })
+  .meta({ id: 'PushRequest' })
 
 /** The request with its lists unread: their items are validated one by one, so that other work gets its turn. */
 export const PushEnvelope = z.strictObject({

@@ -31,9 +31,14 @@ export async function push(
   ifMatch: string | undefined,
 ): Promise<{ answer: PushAnswer; created: boolean }> {
   if (hasAlias(body) && !hasScope(caller.actor, 'aliases:write')) {
-    throw new AppError('scope.missing', 'Moving an alias needs the scope "aliases:write", which this key lacks. Push without "alias", or use another key.')
+    throw new AppError(
+      'scope.missing',
+      'Moving an alias needs the scope "aliases:write", which this key lacks. Push without "alias", or use another key.',
+    )
   }
-  const prepared = await preparePush(body, caller.project.settings, deps.pause, (prompts) => findAccepted(deps.db, caller.project, prompts))
+  const prepared = await preparePush(body, caller.project.settings, deps.pause, (prompts) =>
+    findAccepted(deps.db, caller.project, prompts),
+  )
   return writeProject(deps, caller.project, async (tx, project) => {
     const plan = await planPush(tx, project, prepared, ifMatch)
     if (prepared.request.dryRun) return { answer: dryAnswer(prepared, plan), created: false }
@@ -58,7 +63,13 @@ async function findAccepted(db: Db, project: Project, prompts: PreparedPrompt[])
 /** A planned prompt with the version it has once the push is applied. */
 type Settled = { plan: PlannedPrompt; promptId: bigint; versionId: string; number: number; label: string | null }
 
-async function applyPush(deps: Deps, tx: Db, caller: Caller, push: PreparedPush, plan: PushPlan): Promise<{ answer: PushAnswer; created: boolean }> {
+async function applyPush(
+  deps: Deps,
+  tx: Db,
+  caller: Caller,
+  push: PreparedPush,
+  plan: PushPlan,
+): Promise<{ answer: PushAnswer; created: boolean }> {
   const { project } = caller
   const label = push.request.version ?? null
   const release =
@@ -188,7 +199,12 @@ async function movePushedAlias(
 
 function toAnswer(plan: PushPlan, release: ReleaseRow, settled: Settled[], alias: PushAnswer['alias']): PushAnswer {
   return {
-    release: { number: release.number, label: release.label, ref: releaseRef(release), createdAt: release.createdAt.toISOString() },
+    release: {
+      number: release.number,
+      label: release.label,
+      ref: releaseRef(release),
+      createdAt: release.createdAt.toISOString(),
+    },
     results: [
       ...settled.map(({ plan: { pushed, reused }, number, label }) => ({
         name: pushed.name,
@@ -225,7 +241,11 @@ function dryAnswer(push: PreparedPush, plan: PushPlan): PushAnswer {
       })),
       ...removedResults(plan),
     ],
-    alias: alias && { name: push.request.alias ?? '', release: ref, revision: alias.moves ? null : (alias.row?.revision ?? null) },
+    alias: alias && {
+      name: push.request.alias ?? '',
+      release: ref,
+      revision: alias.moves ? null : (alias.row?.revision ?? null),
+    },
     warnings: plan.warnings,
   }
 }

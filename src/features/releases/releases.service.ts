@@ -2,7 +2,7 @@ import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import type { Project } from '../../lib/access.js'
-import { decodeCursor, encodeCursor, toPage } from '../../lib/cursor.js'
+import { pagedList } from '../../lib/cursor.js'
 import { commitPattern, parseNumber, refOf } from '../../lib/names.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { didYouMean } from '../../lib/suggest.js'
@@ -40,8 +40,12 @@ export function releaseRef(release: Pick<ReleaseRow, 'label' | 'number'>): strin
  */
 export async function resolveRelease(db: Db, project: Project, ref: string): Promise<ReleaseRow> {
   const release =
-    (await db.alias.findFirst({ where: { projectId: project.id, name: ref, promptId: null, deletedAt: null }, select: { release: true } }))
-      ?.release ??
+    (
+      await db.alias.findFirst({
+        where: { projectId: project.id, name: ref, promptId: null, deletedAt: null },
+        select: { release: true },
+      })
+    )?.release ??
     (await findByLabelOrNumber(db, project, ref)) ??
     (commitPattern.test(ref) ? await findByCommit(db, project, ref) : null) ??
     (ref === 'latest' ? await findNewestRelease(db, project) : null)
@@ -59,7 +63,11 @@ async function notFoundDetail(db: Db, project: Project, ref: string): Promise<st
 
 /** Names that a mistyped ref may have meant, a bounded number of them. */
 export async function knownRefs(db: Db, project: Project): Promise<string[]> {
-  const aliases = await db.alias.findMany({ where: { projectId: project.id, deletedAt: null }, select: { name: true }, take: maxSuggestions })
+  const aliases = await db.alias.findMany({
+    where: { projectId: project.id, deletedAt: null },
+    select: { name: true },
+    take: maxSuggestions,
+  })
   const labelled = await db.release.findMany({
     where: { projectId: project.id, label: { not: null } },
     select: { label: true },
@@ -123,7 +131,12 @@ export async function insertRelease(db: Db, project: Project, release: NewReleas
 }
 
 /** `insertRelease` and its entries in one, for changes whose versions exist already. */
-export async function createRelease(db: Db, project: Project, release: NewRelease, changes: SnapshotChange[]): Promise<ReleaseRow> {
+export async function createRelease(
+  db: Db,
+  project: Project,
+  release: NewRelease,
+  changes: SnapshotChange[],
+): Promise<ReleaseRow> {
   const row = await insertRelease(db, project, release)
   await writeEntries(db, row.id, release.base, changes)
   return row
@@ -137,15 +150,18 @@ export async function linkCommit(db: Db, project: Project, commit: string, relea
   return added > 0
 }
 
+const releaseList = pagedList<[number: number]>('releases', ['number'])
+const snapshotList = pagedList<[name: string]>('snapshot', ['text'])
+
 export async function listReleases({ db }: Pick<Deps, 'db'>, project: Project, query: PageQuery) {
-  const position = decodeCursor(query.cursor, ['number'])
+  const position = releaseList.position(query.cursor)
   const rows = await db.release.findMany({
-    where: { projectId: project.id, ...(position ? { number: { lt: Number(position[0]) } } : {}) },
+    where: { projectId: project.id, ...(position ? { number: { lt: position[0] } } : {}) },
     orderBy: { number: 'desc' },
     take: query.limit + 1,
   })
   const bases = await basesOf(db, rows)
-  return toPage(
+  return releaseList.page(
     rows,
     query.limit,
     (row) => [row.number],
@@ -154,11 +170,16 @@ export async function listReleases({ db }: Pick<Deps, 'db'>, project: Project, q
 }
 
 /** One release and a page of what it holds, by name. */
-export async function getRelease({ db }: Pick<Deps, 'db'>, project: Project, ref: string, query: PageQuery): Promise<ReleaseSnapshot> {
-  const position = decodeCursor(query.cursor, ['string'])
+export async function getRelease(
+  { db }: Pick<Deps, 'db'>,
+  project: Project,
+  ref: string,
+  query: PageQuery,
+): Promise<ReleaseSnapshot> {
+  const position = snapshotList.position(query.cursor)
   const release = await resolveRelease(db, project, ref)
   const held = await readSnapshot(db, release.lineage, {
-    ...(position ? { after: String(position[0]) } : {}),
+    ...(position ? { after: position[0] } : {}),
     limit: query.limit + 1,
   })
   const items = held.slice(0, query.limit)
@@ -166,7 +187,7 @@ export async function getRelease({ db }: Pick<Deps, 'db'>, project: Project, ref
     ...toRelease(release, await basesOf(db, [release])),
     promptCount: await countSnapshot(db, release.lineage),
     items: items.map((item) => ({ name: item.name, version: refOf('v', item), number: item.number })),
-    nextCursor: held.length > query.limit ? encodeCursor([items.at(-1)?.name ?? '']) : null,
+    nextCursor: held.length > query.limit ? snapshotList.cursor([items.at(-1)?.name ?? '']) : null,
   }
 }
 

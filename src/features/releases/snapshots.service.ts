@@ -5,7 +5,14 @@ import { Prisma } from '../../generated/prisma/client.js'
 export const checkpointEvery = 64
 
 /** What stands for a prompt in a snapshot. */
-export type Held = { promptId: bigint; name: string; versionId: string; number: number; label: string | null; contentHash: string }
+export type Held = {
+  promptId: bigint
+  name: string
+  versionId: string
+  number: number
+  label: string | null
+  contentHash: string
+}
 
 /** A change to a snapshot: another version of a prompt, or null for its removal. */
 export type SnapshotChange = { promptId: bigint; versionId: string | null }
@@ -31,7 +38,9 @@ const latestEntries = (lineage: bigint[]) => Prisma.sql`
 
 /** All that a release holds, by name. */
 export async function readSnapshot(db: Db, lineage: bigint[], { after, limit }: Selection = {}): Promise<Held[]> {
-  const rows = await db.$queryRaw<{ prompt_id: bigint; name: string; version_id: string; number: number; label: string | null; content_hash: string }[]>`
+  const rows = await db.$queryRaw<
+    { prompt_id: bigint; name: string; version_id: string; number: number; label: string | null; content_hash: string }[]
+  >`
     SELECT p.id AS prompt_id, p.name, v.id::text AS version_id, v.number, v.label, v.content_hash
     FROM (${latestEntries(lineage)}) held
     JOIN versions v ON v.id = held.version_id
