@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from './app.js'
 import { type Config, ConfigError, loadConfig } from './config.js'
+import { DatabaseUnfit } from './database/connect.js'
 import { isConnectionLoss } from './database/failures.js'
 import { DataDirectoryLocked } from './database/lock.js'
 import { MigrationFailed, migrate } from './database/migrate.js'
@@ -24,12 +25,22 @@ Settings are environment variables: HOST, PORT, DATABASE_URL, PROMPTSYNC_DATA_DI
 PROMPTSYNC_BODY_LIMIT, PROMPTSYNC_TRUST_PROXY, LOG_LEVEL. See README.md.
 `
 
+/** Settings of the design that this version does not have yet: better said than silently without effect. */
+const withoutEffect = [
+  'REDIS_URL',
+  'PROMPTSYNC_MAX_STALENESS',
+  'PROMPTSYNC_ENCRYPTION_KEYS',
+  'PROMPTSYNC_ALLOWED_HOSTS',
+  'PROMPTSYNC_FILE_ROOTS',
+]
+
 /** Requests in flight get this long to finish after SIGTERM; the whole close stays under 10 s. */
 const closeTimeoutMs = 9_000
 
 /** Serves until SIGTERM or SIGINT. Rejects when the start fails. */
 async function serve(config: Config): Promise<void> {
   const deps = await createDeps(config)
+  for (const name of withoutEffect) if (process.env[name]) deps.log.warn(`${name} is set but has no effect in this version.`)
   const firstKey = await prepare(deps).catch(async (error: unknown) => {
     await deps.close()
     throw error
@@ -64,6 +75,7 @@ function explain(error: unknown): string {
   const { code, port, address, message } = error as NodeJS.ErrnoException & { port?: number; address?: string }
   if (
     error instanceof ConfigError ||
+    error instanceof DatabaseUnfit ||
     error instanceof DataDirectoryLocked ||
     error instanceof MigrationFailed ||
     error instanceof FirstKeyFailed

@@ -263,6 +263,10 @@ function refused(status: number, code: string, requests: Record<string, Request>
   return Object.entries(requests).map(([title, request]) => ({ title, request, status, code, ...also }))
 }
 
+/** Rows of input that is off its type or grammar at a place, which a finding names. */
+const invalid = (place: string, requests: Record<string, Request>): Row[] =>
+  refused(422, 'validation.failed', requests, { place })
+
 const get = (path: string, options: CallOptions = {}): Request => ({ path, ...options })
 const call = (method: string, path: string, body?: unknown, options: CallOptions = {}): Request => ({
   method,
@@ -423,14 +427,7 @@ function wrongFields(
   request: (fields: object) => Request,
 ): Row[] {
   return Object.entries(fields).flatMap(([field, values]) =>
-    values.flatMap((value) =>
-      refused(
-        422,
-        'validation.failed',
-        { [`${what} with ${field} ${show(value)}`]: request({ [field]: value }) },
-        { place: place(field) },
-      ),
-    ),
+    values.flatMap((value) => invalid(place(field), { [`${what} with ${field} ${show(value)}`]: request({ [field]: value }) })),
   )
 }
 
@@ -460,37 +457,14 @@ function fieldRows(): Row[] {
         'validation.failed',
         Object.fromEntries(['[]', '"text"', '5', 'true', 'null'].map((body) => [`${what} that is ${body}`, request(body)])),
       ),
-      ...refused(
-        422,
-        'validation.failed',
-        { [`${what} with an unknown field`]: request({ colour: 'red' }) },
-        { place: 'colour' },
-      ),
+      ...invalid('colour', { [`${what} with an unknown field`]: request({ colour: 'red' }) }),
     ]),
-    ...refused(
-      422,
-      'validation.failed',
-      { 'a rollback with an unknown field': call('POST', '/aliases/dev/rollback', { version: 'r1' }) },
-      { place: 'version' },
-    ),
-    ...refused(
-      422,
-      'validation.failed',
-      { 'a promotion with an unknown field': call('POST', '/canary/production/promote', { percentage: 1 }) },
-      { place: 'percentage' },
-    ),
-    ...refused(
-      422,
-      'validation.failed',
-      { 'a prompt with an unknown field': pushPrompt({ colour: 'red' }) },
-      { place: 'prompts[0].colour' },
-    ),
-    ...refused(
-      422,
-      'validation.failed',
-      { 'a change of a prompt that gives content': call('PATCH', '/prompts/greeting', { content: 'Text' }) },
-      { place: 'content' },
-    ),
+    ...invalid('version', { 'a rollback with an unknown field': call('POST', '/aliases/dev/rollback', { version: 'r1' }) }),
+    ...invalid('percentage', {
+      'a promotion with an unknown field': call('POST', '/canary/production/promote', { percentage: 1 }),
+    }),
+    ...invalid('prompts[0].colour', { 'a prompt with an unknown field': pushPrompt({ colour: 'red' }) }),
+    ...invalid('content', { 'a change of a prompt that gives content': call('PATCH', '/prompts/greeting', { content: 'Text' }) }),
     ...pushFieldRows(valid),
     ...wrongFields(
       'a file',
@@ -582,12 +556,7 @@ function pushFieldRows(valid: object): Row[] {
       same,
       (fields) => push({ prompts: [valid], ...fields }),
     ),
-    ...refused(
-      422,
-      'validation.failed',
-      { 'a push of 20,001 prompts': push({ prompts: Array.from({ length: 20_001 }, () => 0) }) },
-      { place: 'prompts' },
-    ),
+    ...invalid('prompts', { 'a push of 20,001 prompts': push({ prompts: Array.from({ length: 20_001 }, () => 0) }) }),
     ...wrongFields(
       'a list of prompts',
       { '[0]': [1, 'x', null, [], true] },
@@ -666,26 +635,21 @@ function pushFieldRows(valid: object): Row[] {
       (field) => (field === 'messages' || field === 'content' ? 'prompts[0].variants[0]' : `prompts[0].variants[0].${field}`),
       (fields) => push({ prompts: [{ ...valid, variants: [{ ...variant, ...fields }] }] }),
     ),
-    ...refused(
-      422,
-      'validation.failed',
-      {
-        'two variants of equal tags': pushPrompt({ variants: [variant, { ...variant, content: 'Other' }] }),
-        'two variants of equal tags in another order': pushPrompt({
-          variants: [
-            { tags: { tone: 'formal', locale: 'cn' }, content: 'One' },
-            { tags: { locale: 'cn', tone: 'formal' }, content: 'Two' },
-          ],
-        }),
-        'two variants of one locale in another case': pushPrompt({
-          variants: [
-            { tags: { locale: 'en-US' }, content: 'One' },
-            { tags: { locale: 'en-us' }, content: 'Two' },
-          ],
-        }),
-      },
-      { place: 'prompts[0].variants[1].tags' },
-    ),
+    ...invalid('prompts[0].variants[1].tags', {
+      'two variants of equal tags': pushPrompt({ variants: [variant, { ...variant, content: 'Other' }] }),
+      'two variants of equal tags in another order': pushPrompt({
+        variants: [
+          { tags: { tone: 'formal', locale: 'cn' }, content: 'One' },
+          { tags: { locale: 'cn', tone: 'formal' }, content: 'Two' },
+        ],
+      }),
+      'two variants of one locale in another case': pushPrompt({
+        variants: [
+          { tags: { locale: 'en-US' }, content: 'One' },
+          { tags: { locale: 'en-us' }, content: 'Two' },
+        ],
+      }),
+    }),
   ]
 }
 
@@ -720,22 +684,14 @@ function nameRows(): Row[] {
   const prompts = [{ name: 'new', content: 'Text' }]
   return [
     ...Object.entries(badNames).flatMap(([what, name]) => [
-      ...refused(422, 'validation.failed', { [`a prompt name ${what}`]: pushPrompt({ name }) }, { place: 'prompts[0].name' }),
-      ...refused(
-        422,
-        'validation.failed',
-        { [`a prompt name ${what}, of a pin`]: call('PUT', '/aliases/tested', { prompt: name, version: 'v1' }) },
-        { place: 'prompt' },
-      ),
-      ...refused(
-        422,
-        'validation.failed',
-        {
-          [`a prompt name ${what}, in a URL`]: get(`/prompts/${segment(name)}/latest`),
-          [`a prompt name ${what}, to be archived`]: call('DELETE', `/prompts/${segment(name)}`),
-        },
-        { place: 'name' },
-      ),
+      ...invalid('prompts[0].name', { [`a prompt name ${what}`]: pushPrompt({ name }) }),
+      ...invalid('prompt', {
+        [`a prompt name ${what}, of a pin`]: call('PUT', '/aliases/tested', { prompt: name, version: 'v1' }),
+      }),
+      ...invalid('name', {
+        [`a prompt name ${what}, in a URL`]: get(`/prompts/${segment(name)}/latest`),
+        [`a prompt name ${what}, to be archived`]: call('DELETE', `/prompts/${segment(name)}`),
+      }),
     ]),
     ...refused(422, 'validation.failed', {
       'dots as a prompt name': { raw: 'GET /prompts/../latest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' },
@@ -743,47 +699,33 @@ function nameRows(): Row[] {
       'a prompt name of 12,000 characters, in a URL': get(`/prompts/${'x'.repeat(12_000)}/latest`),
       'NUL as a prompt name, in a URL': get('/prompts/%00/latest'),
     }),
-    ...refused(
-      422,
-      'validation.failed',
+    ...invalid(
+      'alias',
       each(badAliases, (alias) => [`an alias ${show(alias)}, of a push`, push({ alias, prompts })]),
-      { place: 'alias' },
     ),
-    ...refused(
-      422,
-      'validation.failed',
+    ...invalid(
+      'alias',
       each(badAliases, (alias) => [`an alias ${show(alias)}`, call('PUT', `/aliases/${segment(alias)}`, { version: 'v1.0.0' })]),
-      { place: 'alias' },
     ),
-    ...refused(
-      422,
-      'validation.failed',
+    ...invalid(
+      'alias',
       each(badAliases, (alias) => [`an alias ${show(alias)}, to be shown`, get(`/aliases/${segment(alias)}`)]),
-      { place: 'alias' },
     ),
-    ...refused(
-      422,
-      'validation.failed',
+    ...invalid(
+      'version',
       each(badLabels, (version) => [`a label ${show(version)}`, push({ version, prompts })]),
-      { place: 'version' },
     ),
-    ...refused(
-      422,
-      'validation.failed',
+    ...invalid(
+      'ref',
       each(badLabels, (ref) => [`a ref ${show(ref)}`, get(`/prompts/greeting/${segment(ref)}`)]),
-      { place: 'ref' },
     ),
-    ...refused(
-      422,
-      'validation.failed',
+    ...invalid(
+      'ref',
       each(badLabels, (ref) => [`a release ${show(ref)}`, get(`/releases/${segment(ref)}`)]),
-      { place: 'ref' },
     ),
-    ...refused(
-      422,
-      'validation.failed',
+    ...invalid(
+      'base',
       each(badLabels, (base) => [`a base ${show(base)}`, push({ base, prompts })]),
-      { place: 'base' },
     ),
     ...refused(
       422,
@@ -1152,16 +1094,11 @@ function aliasRows(): Row[] {
       'a promotion that lost': call('POST', '/canary/production/promote', undefined, ifMatch('"7"')),
     }),
     ...malformed.flatMap((revision) =>
-      refused(
-        422,
-        'validation.failed',
-        {
-          [`If-Match ${revision} of a move`]: call('PUT', '/aliases/dev', { version: 'v1.0.0' }, ifMatch(revision)),
-          [`If-Match ${revision} of a push`]: push({ alias: 'dev', prompts }, ifMatch(revision)),
-          [`If-Match ${revision} of a deletion`]: call('DELETE', '/aliases/dev', undefined, ifMatch(revision)),
-        },
-        { place: 'if-match' },
-      ),
+      invalid('if-match', {
+        [`If-Match ${revision} of a move`]: call('PUT', '/aliases/dev', { version: 'v1.0.0' }, ifMatch(revision)),
+        [`If-Match ${revision} of a push`]: push({ alias: 'dev', prompts }, ifMatch(revision)),
+        [`If-Match ${revision} of a deletion`]: call('DELETE', '/aliases/dev', undefined, ifMatch(revision)),
+      }),
     ),
     ...refused(
       404,
@@ -1203,14 +1140,9 @@ function aliasRows(): Row[] {
       },
       { detail: /"dev"/ },
     ),
-    ...refused(
-      422,
-      'validation.failed',
-      {
-        'a move that names two prompts': call('PUT', '/aliases/tested?prompt=greeting', { version: 'v1', prompt: 'chat' }),
-      },
-      { place: 'prompt' },
-    ),
+    ...invalid('prompt', {
+      'a move that names two prompts': call('PUT', '/aliases/tested?prompt=greeting', { version: 'v1', prompt: 'chat' }),
+    }),
   ]
 }
 
@@ -1276,7 +1208,7 @@ function refRows(): Row[] {
     ...refused(404, 'key.not_found', {
       'a key that does not exist': call('DELETE', '/keys/00000000-0000-4000-8000-000000000000'),
     }),
-    ...refused(422, 'validation.failed', { 'a key by its name': call('DELETE', '/keys/reader') }, { place: 'id' }),
+    ...invalid('id', { 'a key by its name': call('DELETE', '/keys/reader') }),
   ]
 }
 
@@ -1307,19 +1239,13 @@ function queryRows({ cursors }: World): Row[] {
     )
   const limits = ['0', '201', '-1', 'abc', '1.5', '1e2', '', '%2050', '1&limit=2']
   return [
-    ...refused(422, 'validation.failed', Object.fromEntries(withQuery('colour=red')), { place: 'colour' }),
-    ...refused(422, 'validation.failed', Object.fromEntries(withQuery(`project=${project}&project=${project}`)), {
-      place: 'project',
-    }),
-    ...refused(
-      422,
-      'validation.failed',
+    ...invalid('colour', Object.fromEntries(withQuery('colour=red'))),
+    ...invalid('project', Object.fromEntries(withQuery(`project=${project}&project=${project}`))),
+    ...invalid(
+      'limit',
       Object.fromEntries(
         lists.flatMap((path) => limits.map((limit) => [`${path}?limit=${limit}`, get(`${path}?limit=${limit}`)])),
       ),
-      {
-        place: 'limit',
-      },
     ),
     ...refused(422, 'validation.failed', {
       'a cursor given twice': get(`/prompts?cursor=${cursors['/prompts']}&cursor=${cursors['/prompts']}`),
@@ -1341,21 +1267,16 @@ function queryRows({ cursors }: World): Row[] {
       'the fields of another kind of query': get('/prompts/greeting/latest?limit=5'),
       'a query that sets the prototype': get('/prompts?__proto__=x'),
     }),
-    ...refused(
-      422,
-      'validation.failed',
-      {
-        'a tag without a colon': get('/prompts/greeting/latest?tag=formal'),
-        'a tag without a name': get('/prompts/greeting/latest?tag=:formal'),
-        'a tag without a value': get('/prompts/greeting/latest?tag=tone:'),
-        'an empty tag': get('/prompts/greeting/latest?tag='),
-        'a tag given twice': get('/prompts/greeting/latest?tag=tone:formal&tag=tone:friendly'),
-        'a tag given twice with one value': get('/prompts/greeting/latest?tag=tone:formal&tag=tone:formal'),
-        'a tag given twice, unknown to the prompt': get('/prompts/greeting/latest?tag=__proto__:a&tag=__proto__:b'),
-        '33 tags': get(`/prompts/greeting/latest?${Array.from({ length: 33 }, (_, index) => `tag=t${index}:x`).join('&')}`),
-      },
-      { place: 'tag' },
-    ),
+    ...invalid('tag', {
+      'a tag without a colon': get('/prompts/greeting/latest?tag=formal'),
+      'a tag without a name': get('/prompts/greeting/latest?tag=:formal'),
+      'a tag without a value': get('/prompts/greeting/latest?tag=tone:'),
+      'an empty tag': get('/prompts/greeting/latest?tag='),
+      'a tag given twice': get('/prompts/greeting/latest?tag=tone:formal&tag=tone:friendly'),
+      'a tag given twice with one value': get('/prompts/greeting/latest?tag=tone:formal&tag=tone:formal'),
+      'a tag given twice, unknown to the prompt': get('/prompts/greeting/latest?tag=__proto__:a&tag=__proto__:b'),
+      '33 tags': get(`/prompts/greeting/latest?${Array.from({ length: 33 }, (_, index) => `tag=t${index}:x`).join('&')}`),
+    }),
   ]
 }
 
@@ -1557,19 +1478,14 @@ function projectRows({ keys }: World): Row[] {
         scopes: ['admin'],
       }),
     }),
-    ...refused(
-      422,
-      'validation.failed',
-      {
-        'a project off its grammar in the header': get('/prompts', { project: 'ACME' }),
-        'a project off its grammar in the query': inQuery('/prompts?project=a_b', undefined),
-        'an empty project in the query': inQuery('/prompts?project=', undefined),
-        'a project with NUL': inQuery('/prompts?project=%00', undefined),
-        'a project of 64 characters': get('/prompts', { project: 'x'.repeat(64) }),
-        'a list of projects in the header': get('/prompts', { project: `${project}, other` }),
-      },
-      { place: 'project' },
-    ),
+    ...invalid('project', {
+      'a project off its grammar in the header': get('/prompts', { project: 'ACME' }),
+      'a project off its grammar in the query': inQuery('/prompts?project=a_b', undefined),
+      'an empty project in the query': inQuery('/prompts?project=', undefined),
+      'a project with NUL': inQuery('/prompts?project=%00', undefined),
+      'a project of 64 characters': get('/prompts', { project: 'x'.repeat(64) }),
+      'a list of projects in the header': get('/prompts', { project: `${project}, other` }),
+    }),
     ...refused(422, 'validation.failed', {
       'a project off its grammar in the path': get('/projects/ACME', { project: undefined }),
     }),

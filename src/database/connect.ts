@@ -25,6 +25,9 @@ export type Connection = {
 const transactionOptions = { maxWait: 60_000, timeout: 120_000 }
 const poolSize = 10
 const connectTimeoutMs = 10_000
+/** No statement of ours is this slow; one that is has lost its way. */
+const statementTimeoutMs = 60_000
+const oldestPostgres = 15
 /** Any fixed number; Postgres' advisory locks share one space a database. */
 const migrationLockId = 7_260_711_205_001n
 
@@ -50,12 +53,30 @@ function scriptRunner(
   }
 }
 
+/** The database cannot serve; `message` says why. */
+export class DatabaseUnfit extends Error {}
+
 /** Connects to a Postgres server. Rejects when it does not answer within 10 s. */
 export async function connectPostgres(url: string): Promise<Connection> {
-  const poolOptions = { connectionString: url, max: poolSize, connectionTimeoutMillis: connectTimeoutMs }
+  const poolOptions = {
+    connectionString: url,
+    max: poolSize,
+    connectionTimeoutMillis: connectTimeoutMs,
+    statement_timeout: statementTimeoutMs,
+    idle_in_transaction_session_timeout: statementTimeoutMs,
+    keepAlive: true,
+  }
   const factory = new PrismaPg(poolOptions)
   const client = new PrismaClient({ adapter: factory, transactionOptions })
-  await client.$queryRaw`SELECT 1`
+  const [server] = await client.$queryRaw<
+    { version: number }[]
+  >`SELECT current_setting('server_version_num')::int / 10000 AS version`
+  if (!server || server.version < oldestPostgres) {
+    await client.$disconnect()
+    throw new DatabaseUnfit(
+      `The database of DATABASE_URL is Postgres ${server?.version}; promptsync needs ${oldestPostgres} or newer.`,
+    )
+  }
   const withClient = async <T>(use: (session: pg.Client) => Promise<T>): Promise<T> => {
     const session = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs })
     await session.connect()

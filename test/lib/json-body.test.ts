@@ -182,13 +182,13 @@ t.test('text that looks like a placeholder of the parser comes back as it was', 
 })
 
 t.test('a NUL or half of a surrogate pair is refused wherever an escape spells it', async (t) => {
-  for (const escape of ['\\u0000', '\\ud83d', '\\uDE00', '\\uDE00\\uD83D', '\\uD83Dx']) {
+  for (const escaped of ['\\u0000', '\\ud83d', '\\uDE00', '\\uDE00\\uD83D', '\\uD83Dx']) {
     for (const text of [
-      `"${escape}"`,
-      `{"${escape}":1}`,
-      `["a",["${escape}"]]`,
-      `{"a":[{"b":{"c":"x${escape}"}}]}`,
-      `{"a":[{"${escape}":1}]}`,
+      `"${escaped}"`,
+      `{"${escaped}":1}`,
+      `["a",["${escaped}"]]`,
+      `{"a":[{"b":{"c":"x${escaped}"}}]}`,
+      `{"a":[{"${escaped}":1}]}`,
     ]) {
       t.same(await outcomeOf(text), { code: 'text.invalid' }, text)
     }
