@@ -153,8 +153,8 @@ function parseYaml(text: string, lineOffset: number): unknown {
       : load(text, { schema: CORE_SCHEMA, maxAliases: maxYamlAliases })
   } catch (error) {
     if (error instanceof YAMLException) {
-      const line = error.mark ? `, line ${error.mark.line + 1 + lineOffset}` : ''
-      throw new FileError(`the YAML${line} cannot be read: ${error.reason}.`)
+      const line = error.mark ? ` at line ${error.mark.line + 1 + lineOffset}` : ''
+      throw new FileError(`the YAML cannot be read${line}: ${error.reason}.`)
     }
     if (error instanceof RangeError) throw new FileError('the YAML is nested too deeply.')
     throw error

@@ -23,7 +23,8 @@ export const methodsPlugin = fp(
     })
     app.decorate('refuseOtherMethods', () => {
       for (const [url, known] of [...allowed]) {
-        const allow = [...known].sort().join(', ')
+        const names = [...known].sort()
+        const allow = names.join(', ')
         app.route({
           method: methods.filter((method) => !known.has(method)),
           url,
@@ -32,7 +33,7 @@ export const methodsPlugin = fp(
           handler: async (request) => {
             throw new AppError(
               'method.not_allowed',
-              `${request.method} is not possible here; ${allow} ${known.size > 1 ? 'are' : 'is'}.`,
+              `${request.method} is not possible here; ${allow} ${names.length > 1 ? 'are' : 'is'}.`,
               { headers: { allow } },
             )
           },

@@ -1,5 +1,7 @@
 import { AppError } from '../../errors.js'
 import { callerOf, problems, type Routes } from '../../http.js'
+import { listMoves } from './alias-history.service.js'
+import { getAlias, listAliases } from './alias-rows.service.js'
 import {
   Alias,
   AliasChange,
@@ -13,7 +15,7 @@ import {
   MovedAlias,
   NewAliasParams,
 } from './aliases.schema.js'
-import { deleteAlias, getAlias, listAliases, listMoves, moveAlias, rollbackAlias } from './aliases.service.js'
+import { deleteAlias, moveAlias, rollbackAlias } from './aliases.service.js'
 
 const tags = ['aliases']
 

@@ -5,23 +5,19 @@ import { AppError } from '../../errors.js'
 import { Prisma } from '../../generated/prisma/client.js'
 import type { Caller, Project } from '../../lib/access.js'
 import { toBasisPoints } from '../../lib/canary.js'
-import type { Alias, MovedAlias } from '../aliases/aliases.schema.js'
 import {
   type AliasRow,
   canaryOf,
-  changeAlias,
-  checkRevision,
   isSameTarget,
-  type MoveRequest,
   readAliasPage,
   requireAlias,
-  resolveTarget,
   targetOf,
   toAlias,
   toAliasPage,
   toTargetRefs,
-  warningsOf,
-} from '../aliases/aliases.service.js'
+} from '../aliases/alias-rows.service.js'
+import type { Alias, MovedAlias } from '../aliases/aliases.schema.js'
+import { changeAlias, checkRevision, type MoveRequest, resolveTarget, warningsOf } from '../aliases/aliases.service.js'
 import { writeProject } from '../projects/projects.service.js'
 import type { Canary, CanaryQuery, SetCanary } from './canaries.schema.js'
 

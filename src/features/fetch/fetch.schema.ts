@@ -9,7 +9,9 @@ const tagText = text(400)
 
 /** `locale:cn`, once or several times, as tags. */
 const TagQuery = z
-  .union([tagText, z.array(tagText).max(maxTags)])
+  .union([tagText, z.array(tagText).max(maxTags)], {
+    error: `must be tag:value, at most ${maxTags} times and 400 characters each`,
+  })
   .transform((given, context): Tags => {
     const tags = new Map<string, string>()
     for (const pair of [given].flat()) {
