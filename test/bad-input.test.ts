@@ -132,7 +132,7 @@ function complaintsAbout({ status, headers, body, text }: Answer, row: Row): str
     [(errors ?? []).every(({ path, message }: any) => typeof path === 'string' && message), `a finding lacks a part: ${text}`],
     [!row.detail || row.detail.test(detail), `the detail is: ${detail}`],
     [
-      !row.place || errors?.some(({ path }: any) => path.startsWith(row.place)),
+      row.place === undefined || errors?.some(({ path }: any) => path.startsWith(row.place)),
       `${row.place} is not named: ${JSON.stringify(errors)}`,
     ],
     ...Object.entries(row.headers ?? {}).map(([name, value]): [boolean, string] => [
@@ -262,6 +262,10 @@ function topicsOf(world: World): Record<string, Row[]> {
 function refused(status: number, code: string, requests: Record<string, Request>, also: Also = {}): Row[] {
   return Object.entries(requests).map(([title, request]) => ({ title, request, status, code, ...also }))
 }
+
+/** A request for each of some values. */
+const titled = <T>(values: readonly T[], row: (value: T) => [title: string, request: Request]): Record<string, Request> =>
+  Object.fromEntries(values.map(row))
 
 /** Rows of input that is off its type or grammar at a place, which a finding names. */
 const invalid = (place: string, requests: Record<string, Request>): Row[] =>
@@ -400,14 +404,14 @@ function jsonRows(): Row[] {
       'NUL in a value of metadata': pushPrompt({ metadata: { list: ['a\0b'] } }),
       'NUL in a message': push({ message: 'a\0b', prompts: [{ name: 'new', content: 'Text' }] }),
       'NUL in the path of a file': pushFile('a\0b.md'),
-      'an integer too large to be kept': push(
-        '{"prompts":[{"name":"new","content":"Text","config":{"guild":1098765432109876543}}]}',
-      ),
-      'a number that is infinite': push('{"prompts":[{"name":"new","content":"Text","config":{"most":1e400}}]}'),
       'NUL in the name of a key': call('POST', '/keys', { name: 'a\0b', project, scopes: ['prompts:read'] }),
       'half of a surrogate pair in a content': push('{"prompts":[{"name":"new","content":"\\ud83d"}]}'),
       'half of a surrogate pair in a key of config': push('{"prompts":[{"name":"new","content":"Text","config":{"\\udc00":1}}]}'),
       'surrogates the wrong way round in a title': call('PATCH', '/prompts/greeting', '{"title":"\\ude00\\ud83d"}'),
+      'an integer too large to be kept': push(
+        '{"prompts":[{"name":"new","content":"Text","config":{"id":1098765432109876543}}]}',
+      ),
+      'a number too large to be kept': push('{"prompts":[{"name":"new","content":"Text","config":{"most":1e400}}]}'),
     }),
   ]
 }
@@ -437,7 +441,7 @@ function show(value: unknown): string {
 }
 
 const same = (field: string) => field
-const notText = [1, true, ['x'], { x: 'x' }]
+const notText = [1, ['x'], { x: 'x' }]
 
 function fieldRows(): Row[] {
   const valid = { name: 'new', content: 'Text' }
@@ -452,10 +456,9 @@ function fieldRows(): Row[] {
   }
   return [
     ...Object.entries(bodies).flatMap(([what, request]) => [
-      ...refused(
-        422,
-        'validation.failed',
-        Object.fromEntries(['[]', '"text"', '5', 'true', 'null'].map((body) => [`${what} that is ${body}`, request(body)])),
+      ...invalid(
+        '',
+        titled(['[]', '"text"', 'null'], (body) => [`${what} that is ${body}`, request(body)]),
       ),
       ...invalid('colour', { [`${what} with an unknown field`]: request({ colour: 'red' }) }),
     ]),
@@ -679,20 +682,27 @@ const badAliases = ['Prod', '1st', '-x', '.x', '_x', 'a b', 'a/b', 'ä', 'a+b', 
 const badLabels = ['-v', '.v', '_v', 'v 1', 'v/1', 'ü', 'v1:0', 'x'.repeat(64)]
 
 function nameRows(): Row[] {
-  const each = (values: string[], row: (value: string) => [title: string, request: Request]) =>
-    Object.fromEntries(values.map(row))
+  const reservedName = (place: string, requests: Record<string, Request>) => refused(422, 'name.reserved', requests, { place })
   const prompts = [{ name: 'new', content: 'Text' }]
   return [
-    ...Object.entries(badNames).flatMap(([what, name]) => [
-      ...invalid('prompts[0].name', { [`a prompt name ${what}`]: pushPrompt({ name }) }),
-      ...invalid('prompt', {
-        [`a prompt name ${what}, of a pin`]: call('PUT', '/aliases/tested', { prompt: name, version: 'v1' }),
-      }),
-      ...invalid('name', {
-        [`a prompt name ${what}, in a URL`]: get(`/prompts/${segment(name)}/latest`),
-        [`a prompt name ${what}, to be archived`]: call('DELETE', `/prompts/${segment(name)}`),
-      }),
-    ]),
+    ...invalid(
+      'prompts[0].name',
+      titled(Object.entries(badNames), ([what, name]) => [`a prompt name ${what}`, pushPrompt({ name })]),
+    ),
+    ...invalid(
+      'name',
+      titled(Object.entries(badNames), ([what, name]) => [
+        `a prompt name ${what}, in a URL`,
+        get(`/prompts/${segment(name)}/latest`),
+      ]),
+    ),
+    ...invalid('name', {
+      'a prompt to be archived, off its grammar': call('DELETE', '/prompts/Greeting'),
+      'a prompt to be changed, off its grammar': call('PATCH', '/prompts/Greeting', { title: 'x' }),
+    }),
+    ...invalid('prompt', {
+      'a prompt of a pin, off its grammar': call('PUT', '/aliases/tested', { prompt: 'Greeting', version: 'v1' }),
+    }),
     ...refused(422, 'validation.failed', {
       'dots as a prompt name': { raw: 'GET /prompts/../latest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' },
       'a prompt name of 3,000 characters, in a URL': get(`/prompts/${'x'.repeat(3_000)}/latest`),
@@ -701,60 +711,40 @@ function nameRows(): Row[] {
     }),
     ...invalid(
       'alias',
-      each(badAliases, (alias) => [`an alias ${show(alias)}, of a push`, push({ alias, prompts })]),
+      titled(badAliases, (alias) => [`an alias ${show(alias)}, of a push`, push({ alias, prompts })]),
     ),
     ...invalid(
       'alias',
-      each(badAliases, (alias) => [`an alias ${show(alias)}`, call('PUT', `/aliases/${segment(alias)}`, { version: 'v1.0.0' })]),
-    ),
-    ...invalid(
-      'alias',
-      each(badAliases, (alias) => [`an alias ${show(alias)}, to be shown`, get(`/aliases/${segment(alias)}`)]),
+      titled(badAliases, (alias) => [
+        `an alias ${show(alias)}`,
+        call('PUT', `/aliases/${segment(alias)}`, { version: 'v1.0.0' }),
+      ]),
     ),
     ...invalid(
       'version',
-      each(badLabels, (version) => [`a label ${show(version)}`, push({ version, prompts })]),
+      titled(badLabels, (version) => [`a label ${show(version)}`, push({ version, prompts })]),
     ),
     ...invalid(
       'ref',
-      each(badLabels, (ref) => [`a ref ${show(ref)}`, get(`/prompts/greeting/${segment(ref)}`)]),
+      titled(badLabels, (ref) => [`a ref ${show(ref)}`, get(`/prompts/greeting/${segment(ref)}`)]),
     ),
-    ...invalid(
-      'ref',
-      each(badLabels, (ref) => [`a release ${show(ref)}`, get(`/releases/${segment(ref)}`)]),
+    ...invalid('alias', { 'an alias to be shown, off its grammar': get('/aliases/Prod') }),
+    ...invalid('ref', { 'a release off its grammar': get('/releases/v%201') }),
+    ...invalid('base', { 'a base off its grammar': push({ base: 'v 1', prompts }) }),
+    ...reservedName(
+      'alias',
+      titled(reserved, (alias) => [`the alias ${alias}, of a push`, push({ alias, prompts })]),
     ),
-    ...invalid(
-      'base',
-      each(badLabels, (base) => [`a base ${show(base)}`, push({ base, prompts })]),
+    ...reservedName(
+      'alias',
+      titled(reserved, (alias) => [`the alias ${alias}`, call('PUT', `/aliases/${alias}`, { version: 'v1.0.0' })]),
     ),
-    ...refused(
-      422,
-      'name.reserved',
-      each(reserved, (alias) => [`the alias ${alias}, of a push`, push({ alias, prompts })]),
-      { place: 'alias' },
+    ...reservedName(
+      'version',
+      titled(reserved, (version) => [`the label ${version}`, push({ version, prompts })]),
     ),
-    ...refused(
-      422,
-      'name.reserved',
-      each(reserved, (alias) => [`the alias ${alias}`, call('PUT', `/aliases/${alias}`, { version: 'v1.0.0' })]),
-      { place: 'alias' },
-    ),
-    ...refused(
-      422,
-      'name.reserved',
-      each(reserved, (alias) => [
-        `the alias ${alias}, of a pin`,
-        call('PUT', `/aliases/${alias}`, { version: 'v1', prompt: 'greeting' }),
-      ]),
-      { place: 'alias' },
-    ),
-    ...refused(
-      422,
-      'name.reserved',
-      each(reserved, (version) => [`the label ${version}`, push({ version, prompts })]),
-      { place: 'version' },
-    ),
-    ...refused(422, 'name.reserved', {
+    ...reservedName('alias', { 'the pin latest': call('PUT', '/aliases/latest', { version: 'v1', prompt: 'greeting' }) }),
+    ...reservedName('settings.defaultAlias', {
       'the default alias latest': call('PATCH', `/projects/${project}`, { settings: { defaultAlias: 'latest' } }),
     }),
   ]
@@ -1230,23 +1220,26 @@ function queryRows({ cursors }: World): Row[] {
     '/prompts/greeting': { title: 'New' },
     [`/projects/${project}`]: { name: 'New' },
   }
-  const withQuery = (query: string) =>
-    Object.entries(routes).flatMap(([method, paths]) =>
-      paths.map((path): [string, Request] => [
-        `${method} ${path}?${query}`,
-        call(method, `${path}?${query}`, method === 'GET' || method === 'DELETE' ? undefined : bodies[path]),
-      ]),
-    )
-  const limits = ['0', '201', '-1', 'abc', '1.5', '1e2', '', '%2050', '1&limit=2']
+  const everyRoute = Object.entries(routes).flatMap(([method, paths]) => paths.map((path) => ({ method, path })))
+  const limits = ['-1', 'abc', '1.5', '1e2', '', '%2050', '1000', '1&limit=2'].map((limit) => `/prompts?limit=${limit}`)
+  const outOfBounds = lists.flatMap((path) => [`${path}?limit=0`, `${path}?limit=201`])
   return [
-    ...invalid('colour', Object.fromEntries(withQuery('colour=red'))),
-    ...invalid('project', Object.fromEntries(withQuery(`project=${project}&project=${project}`))),
+    ...invalid(
+      'colour',
+      titled(everyRoute, ({ method, path }) => [
+        `an unknown query parameter of ${method} ${path}`,
+        call(method, `${path}?colour=red`, method === 'GET' || method === 'DELETE' ? undefined : bodies[path]),
+      ]),
+    ),
     ...invalid(
       'limit',
-      Object.fromEntries(
-        lists.flatMap((path) => limits.map((limit) => [`${path}?limit=${limit}`, get(`${path}?limit=${limit}`)])),
-      ),
+      titled([...limits, ...outOfBounds], (path) => [path, get(path)]),
     ),
+    ...invalid('project', {
+      'a project given twice to a list': get(`/prompts?project=${project}&project=${project}`),
+      'a project given twice to a fetch': get(`/prompts/greeting/latest?project=${project}&project=${project}`),
+      'a project given twice to a push': call('POST', `/prompts?project=${project}&project=${project}`, bodies['/prompts']),
+    }),
     ...refused(422, 'validation.failed', {
       'a cursor given twice': get(`/prompts?cursor=${cursors['/prompts']}&cursor=${cursors['/prompts']}`),
       'a search given twice': get('/prompts?search=a&search=b'),
@@ -1295,24 +1288,22 @@ function cursorRows({ cursors }: World): Row[] {
     ...refused(
       422,
       'cursor.invalid',
-      Object.fromEntries(
-        lists.flatMap((path): [string, Request][] => [
-          [`${path} with a cursor that is none`, get(`${path}?cursor=garbage`)],
-          [`${path} with an empty cursor`, get(`${path}?cursor=`)],
-          [`${path} with a cursor of an object`, get(`${path}?cursor=${cursorOf({ name: 'a' })}`)],
-          [`${path} with a cursor of NUL`, get(`${path}?cursor=${cursorOf(['\0'])}`)],
-          [`${path} with a cursor of a huge number`, get(`${path}?cursor=${cursorOf([1e300])}`)],
-        ]),
-      ),
+      titled(lists, (path) => [`a cursor of ${path} that is none`, get(`${path}?cursor=garbage`)]),
     ),
     ...refused(
       422,
       'cursor.invalid',
-      Object.fromEntries(
-        sameShape.map(([path, other]) => [`${path} with the cursor of ${other}`, get(`${path}?cursor=${cursors[other]}`)]),
-      ),
+      titled(lists, (path) => [`an empty cursor of ${path}`, get(`${path}?cursor=`)]),
+    ),
+    ...refused(
+      422,
+      'cursor.invalid',
+      titled(sameShape, ([path, other]) => [`a cursor of ${other} given to ${path}`, get(`${path}?cursor=${cursors[other]}`)]),
     ),
     ...refused(422, 'cursor.invalid', {
+      'a cursor of an object': get(`/prompts?cursor=${cursorOf({ name: 'a' })}`),
+      'a cursor of NUL': get(`/prompts?cursor=${cursorOf(['\0'])}`),
+      'a cursor of a huge number': get(`/releases?cursor=${cursorOf([1e300])}`),
       'keys behind a year that no calendar has': get(
         `/keys?cursor=${cursorOf(['+275760-09-13T00:00:00.000Z', '00000000-0000-4000-8000-000000000000'])}`,
       ),

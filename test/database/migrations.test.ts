@@ -31,12 +31,26 @@ async function connect(t: Teardown, url: string): Promise<Connection> {
   return connection
 }
 
-/** A database without any table, on the engine the suite runs on. */
-async function openEmptyDatabase(t: Teardown): Promise<Connection> {
-  if (isPostgres) return connect(t, await createEmptyDatabase(t))
-  const connection = embeddedConnection(await PGlite.create())
+/** Making an embedded database takes seconds and copying one does not. */
+let emptyDirectory: Promise<Blob> | undefined
+
+async function dumpEmptyDirectory(): Promise<Blob> {
+  const pglite = await PGlite.create()
+  const dump = await pglite.dumpDataDir('none')
+  await pglite.close()
+  return dump
+}
+
+async function openEmptyEmbedded(t: Teardown): Promise<Connection> {
+  emptyDirectory ??= dumpEmptyDirectory()
+  const connection = embeddedConnection(await PGlite.create({ loadDataDir: await emptyDirectory }))
   t.teardown(() => connection.close())
   return connection
+}
+
+/** A database without any table, on the engine the suite runs on. */
+async function openEmptyDatabase(t: Teardown): Promise<Connection> {
+  return isPostgres ? connect(t, await createEmptyDatabase(t)) : openEmptyEmbedded(t)
 }
 
 type Applied = { name: string; finished: boolean; rolledBack: boolean }
@@ -88,8 +102,7 @@ t.test('a migrated database keeps its rows when it is migrated again', async (t)
 
 t.test('the migrations and schema.prisma agree', async (t) => {
   // Prisma's engine can compare on the embedded engine only; the migrations are the same on both.
-  const connection = embeddedConnection(await PGlite.create())
-  t.teardown(() => connection.close())
+  const connection = isPostgres ? await openEmptyEmbedded(t) : await openDatabase(t)
   await migrate(connection)
   t.equal(await diffToSchema(known.schema, connection.migrationFactory(), 'database'), '-- This is an empty migration.')
   const drifted = known.schema.replace('model Project {', 'model Project {\n  added Int?')

@@ -395,10 +395,10 @@ t.test('a base is named by number, label, commit, latest or another alias', asyn
   }
   const { release } = await push({ base: 'latest', prompts: prompts({ d: '1' }) })
   t.strictSame(Object.keys(await snapshot(release.ref)), ['a', 'c', 'd'])
-  for (const base of ['r99', 'v1', 'stabl', 'pinned', 'eeeeeee', 'builtin']) {
+  for (const base of ['r99', 'v1', 'stabel', 'pinned', 'eeeeeee', 'builtin']) {
     refused(t, await changesNothing(t, () => send({ base, prompts: prompts({ e: '1' }) })), 404, 'release.not_found')
   }
-  t.match((await send({ base: 'stabl', prompts: prompts({ e: '1' }) })).body.detail, /Did you mean "stable"\?/)
+  t.match((await send({ base: 'stabel', prompts: prompts({ e: '1' }) })).body.detail, /Did you mean "stable"\?/)
 })
 
 t.test(

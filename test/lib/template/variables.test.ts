@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { childNodes, parseTemplate, TemplateError, type TemplateNode } from '../../../src/lib/template/parse.js'
+import { childNodes, parseTemplate, type TemplateNode } from '../../../src/lib/template/parse.js'
+import { TemplateError } from '../../../src/lib/template/template-error.js'
 import { templateVariables } from '../../../src/lib/template/variables.js'
 
 type Tap = typeof t

@@ -1,0 +1,37 @@
+import type { Token } from 'nunjucks/src/parser.js'
+
+export type TemplateErrorCode = 'template.syntax' | 'template.unsupported' | 'template.too_complex'
+
+export type Position = Pick<Token, 'lineno' | 'colno'>
+
+/** A template that cannot be used, and where: `line` and `column` count from 1 and are not part of the message. */
+export class TemplateError extends Error {
+  override readonly name = 'TemplateError'
+  readonly code: TemplateErrorCode
+  readonly line: number
+  readonly column: number
+
+  constructor(code: TemplateErrorCode, message: string, at: Position, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+    this.line = at.lineno + 1
+    this.column = at.colno + 1
+  }
+}
+
+export function quote(value: string): string {
+  return `"${value.length > 40 ? `${value.slice(0, 40)}…` : value}"`
+}
+
+export function syntax(message: string, at: Position, options?: ErrorOptions): TemplateError {
+  const remedy = 'Fix it, or set "template": "none" if the braces are not Jinja.'
+  return new TemplateError('template.syntax', `${message} ${remedy}`, at, options)
+}
+
+export function unsupported(message: string, at: Position): TemplateError {
+  return new TemplateError('template.unsupported', message, at)
+}
+
+export function tooComplex(message: string, at: Position, options?: ErrorOptions): TemplateError {
+  return new TemplateError('template.too_complex', message, at, options)
+}
