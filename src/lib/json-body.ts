@@ -10,8 +10,8 @@ export const maxDepth = 64
 /** Where one object of a top-level list stands, in bytes. */
 type Range = { start: number; end: number }
 
-/** `isSuspect`: an escape or a long number was seen that may spell what cannot be kept. */
-type Scan = { elements: Range[]; isSuspect: boolean }
+/** What one pass over the bytes finds: escapes that may spell no text, and the first number that would not be kept. */
+type Scan = { elements: Range[]; hasSuspectEscape: boolean; lostNumber: { literal: string; at: number } | null }
 
 const quote = 0x22
 const backslash = 0x5c
@@ -21,8 +21,9 @@ const openBracket = 0x5b
 const closeBracket = 0x5d
 const zero = 0x30
 const nine = 0x39
-/** Integers of fewer digits are exact; of longer ones some are not. */
-const exactDigits = 16
+/** A shorter literal without an exponent is always kept. */
+const keptLength = 16
+const numberBytes = new Set([...'0123456789+-.eE'].map((character) => character.charCodeAt(0)))
 const chunkBytes = 64 * 1024
 
 /**
@@ -31,7 +32,7 @@ const chunkBytes = 64 * 1024
  */
 export async function parseJsonBody(bytes: Uint8Array, pause: Pause): Promise<unknown> {
   if (bytes.length === 0) throw new AppError('body.malformed', 'The body is empty. Send a JSON object.')
-  const { elements, isSuspect } = await scan(bytes, pause)
+  const { elements, hasSuspectEscape, lostNumber } = await scan(bytes, pause)
   // A byte order mark counts only at the very start, where the parser strips it.
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   const parsePiece = (start: number, end: number) => parseText(decodePiece(decoder, bytes, start, end), start)
@@ -44,15 +45,18 @@ export async function parseJsonBody(bytes: Uint8Array, pause: Pause): Promise<un
     await pause()
   }
   const body = fill(skeleton, values, nonce)
-  const finding = isSuspect ? findUnstorable(body) : null
+  if (lostNumber) {
+    const { literal, at } = lostNumber
+    throw new AppError('text.invalid', `The number ${literal} at byte ${at} is too large to be kept exactly. Send it as text.`)
+  }
+  const finding = hasSuspectEscape ? findUnstorable(body) : null
   if (finding) throw new AppError('text.invalid', finding.message, { errors: [finding] })
   return body
 }
 
-/** Follows strings and brackets only; everything else is left to the parser. */
+/** Follows strings, numbers and brackets only; everything else is left to the parser. */
 async function scan(bytes: Uint8Array, pause: Pause): Promise<Scan> {
-  const result: Scan = { elements: [], isSuspect: false }
-  let digits = 0
+  const result: Scan = { elements: [], hasSuspectEscape: false, lostNumber: null }
   const open: number[] = []
   let inString = false
   let start = 0
@@ -61,14 +65,14 @@ async function scan(bytes: Uint8Array, pause: Pause): Promise<Scan> {
     const byte = bytes[index] ?? 0
     if (inString) {
       if (byte === backslash) {
-        result.isSuspect ||= isSuspectEscape(bytes, index)
+        result.hasSuspectEscape ||= isSuspectEscape(bytes, index)
         index += 1
       } else if (byte === quote) inString = false
     } else if (byte === quote) inString = true
     else if (byte >= zero && byte <= nine) {
-      digits += 1
-      result.isSuspect ||= digits >= exactDigits
-      continue
+      const literal = numberAt(bytes, index)
+      if (isLost(literal)) result.lostNumber ??= { literal: literal.slice(0, 40), at: index }
+      index += literal.length - 1
     } else if (byte === openBrace || byte === openBracket) {
       if (isListElement(open) && byte === openBrace) start = index
       open.push(byte)
@@ -80,10 +84,22 @@ async function scan(bytes: Uint8Array, pause: Pause): Promise<Scan> {
       if (opened === undefined || opened + 2 !== byte) throw malformed(`a closing bracket does not match at byte ${index}`)
       if (isListElement(open) && byte === closeBrace) result.elements.push({ start, end: index + 1 })
     }
-    digits = 0
   }
   if (inString || open.length > 0) throw malformed('it ends before it is complete')
   return result
+}
+
+function numberAt(bytes: Uint8Array, start: number): string {
+  let end = start + 1
+  while (numberBytes.has(bytes[end] ?? 0)) end += 1
+  return Buffer.from(bytes.subarray(start, end)).toString('latin1')
+}
+
+/** Integers written out lose digits beyond 2^53; anything over 1.8e308 becomes infinite. */
+function isLost(literal: string): boolean {
+  if (literal.length < keptLength && !/e/i.test(literal)) return false
+  const value = Number(literal)
+  return value === Number.POSITIVE_INFINITY || (/^\d+$/.test(literal) && !Number.isSafeInteger(value))
 }
 
 function isListElement(open: number[]): boolean {

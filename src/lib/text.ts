@@ -12,17 +12,11 @@ export function unstorableReason(text: string): string | null {
   return text.isWellFormed() ? null : 'holds half of a surrogate pair, which is no character.'
 }
 
-/** Finds the first text or number in a JSON value (of bounded depth) that cannot be stored as it is, keys included. */
+/** Finds the first text in a JSON value (of bounded depth) that cannot be stored, keys included. */
 export function findUnstorable(value: unknown, path = ''): Finding | null {
   if (typeof value === 'string') {
     const reason = unstorableReason(value)
     return reason ? { path, message: `${path || 'The body'} ${reason}` } : null
-  }
-  if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    return {
-      path,
-      message: `${path || 'The body'} is an integer that is too large to be kept exactly (${value}). Send it as text.`,
-    }
   }
   if (typeof value !== 'object' || value === null) return null
   for (const [key, child] of Object.entries(value)) {

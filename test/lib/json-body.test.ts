@@ -206,7 +206,7 @@ t.test('a number that cannot be kept is refused, and no other, whatever stands b
   const kept = ['9007199254740991', '-9007199254740991', '1e30', '1.0000000187215741e+65', '-1.7976931348623157e+308', '1e-400']
   for (const [before, after] of around) {
     for (const number of refused)
-      t.same(await outcomeOf(before + number + after), { code: 'text.invalid' }, before + number + after)
+      t.same(await outcomeOf(before + number + after), { code: 'text.invalid' }, `${before}${number.slice(0, 20)}${after}`)
     for (const number of kept) {
       const text = before + number + after
       t.same(await outcomeOf(text), { value: JSON.parse(text) }, text)

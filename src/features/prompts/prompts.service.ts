@@ -45,7 +45,10 @@ export async function listPrompts({ db }: Deps, project: Project, query: PromptL
   if (position) conditions.push(Prisma.sql`p.name > ${position[0]}`)
   if (query.label !== undefined) conditions.push(Prisma.sql`${query.label} = ANY(p.labels)`)
   if (query.search !== undefined) {
-    conditions.push(Prisma.sql`position(lower(${query.search}) IN lower(concat_ws(' ', p.name, p.title, p.description))) > 0`)
+    const search = query.search.toLowerCase()
+    const contains = (column: Prisma.Sql) => Prisma.sql`position(${search} IN lower(coalesce(${column}, ''))) > 0`
+    const columns = [Prisma.sql`p.name`, Prisma.sql`p.title`, Prisma.sql`p.description`]
+    conditions.push(Prisma.sql`(${Prisma.join(columns.map(contains), ' OR ')})`)
   }
   const rows = await db.$queryRaw<Row[]>`
     ${selectPrompts} WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY p.name LIMIT ${query.limit + 1}`
@@ -94,10 +97,10 @@ type AliasOfPrompt = {
   release_label: string | null
 }
 
-/** Which aliases give which version of some prompts: their pins, and project aliases whose release holds them. */
+/** Which aliases give which version of some prompts: their pins, and project aliases that no pin hides. */
 async function aliasesOf(db: Db, project: Project, promptIds: bigint[]): Promise<Map<bigint, Prompt['aliases']>> {
   const rows = await db.$queryRaw<AliasOfPrompt[]>`
-    SELECT p.id AS prompt_id, a.name, a.prompt_id IS NOT NULL AS pinned, v.number, v.label, r.number AS release_number, r.label AS release_label
+    SELECT DISTINCT ON (p.id, a.name) p.id AS prompt_id, a.name, a.prompt_id IS NOT NULL AS pinned, v.number, v.label, r.number AS release_number, r.label AS release_label
     FROM unnest(${promptIds}::bigint[]) AS p(id)
     JOIN aliases a ON a.project_id = ${project.id} AND a.deleted_at IS NULL AND (a.prompt_id IS NULL OR a.prompt_id = p.id)
     LEFT JOIN releases r ON r.id = a.release_id
@@ -105,7 +108,7 @@ async function aliasesOf(db: Db, project: Project, promptIds: bigint[]): Promise
       SELECT e.version_id FROM release_entries e
       WHERE e.prompt_id = p.id AND e.release_id = ANY(r.lineage) ORDER BY e.release_id DESC LIMIT 1) held ON true
     JOIN versions v ON v.id = coalesce(a.version_id, held.version_id)
-    ORDER BY a.name, pinned`
+    ORDER BY p.id, a.name, pinned DESC`
   const byPrompt = new Map<bigint, Prompt['aliases']>()
   for (const row of rows) {
     const aliases = byPrompt.get(row.prompt_id) ?? []
