@@ -37,7 +37,9 @@ export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerRespo
 export type Routes = (app: App) => Promise<void>
 
 /** The answer to anything that goes wrong, on every route. */
-export const problems = { default: Problem }
+export const problems = {
+  default: { description: 'A problem (RFC 9457)', content: { 'application/problem+json': { schema: Problem } } },
+}
 
 /** The request as services take it. */
 export function callerOf(request: FastifyRequest): Caller {

@@ -1,7 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { bindMigrationAwareSqlAdapterFactory, type SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils'
+import {
+  bindMigrationAwareSqlAdapterFactory,
+  type SqlDriverAdapter,
+  type SqlMigrationAwareDriverAdapterFactory,
+} from '@prisma/driver-adapter-utils'
 
 /** One migration folder of `prisma/migrations`. */
 export type Migration = { name: string; sql: string }
@@ -39,19 +43,43 @@ async function instantiateBindings(): Promise<Bindings> {
   const bindings = await import('@prisma/schema-engine-wasm/schema_engine_bg')
   const folder = dirname(require.resolve('@prisma/schema-engine-wasm/schema_engine_bg'))
   const wasm = await readFile(join(folder, 'schema_engine_bg.wasm'))
-  const { instance } = await WebAssembly.instantiate(wasm, { './schema_engine_bg.js': bindings })
+  const { instance } = await WebAssembly.instantiate(wasm, { './schema_engine_bg.js': withoutLastingTimers(bindings) })
   bindings.__wbg_set_wasm(instance.exports)
   ;(instance.exports.__wbindgen_start as () => void)()
   return bindings
 }
 
-async function openSchemaEngine(schema: string, factory: SqlMigrationAwareDriverAdapterFactory): Promise<SchemaEngine> {
+/** The engine never clears its timers, ten seconds for a lock say; they must not keep a process that is done. */
+function withoutLastingTimers(bindings: Bindings): Record<string, unknown> {
+  const name = Object.keys(bindings).find((key) => key.startsWith('__wbg_setTimeout_'))
+  if (name === undefined) return { ...bindings }
+  return { ...bindings, [name]: (callback: () => void, ms: number) => setTimeout(callback, ms).unref() }
+}
+
+/** Runs the engine once and closes what it connected: a session left open would keep the engine's own lock. */
+async function withSchemaEngine<T>(
+  schema: string,
+  factory: SqlMigrationAwareDriverAdapterFactory,
+  use: (engine: SchemaEngine) => Promise<T>,
+): Promise<T> {
   const { SchemaEngine } = await loadBindings()
-  return SchemaEngine.new(
-    { datamodels: [['schema.prisma', schema]] },
-    () => undefined,
-    bindMigrationAwareSqlAdapterFactory(factory),
-  )
+  const connected: SqlDriverAdapter[] = []
+  const tracked: SqlMigrationAwareDriverAdapterFactory = {
+    provider: factory.provider,
+    adapterName: factory.adapterName,
+    connectToShadowDb: () => factory.connectToShadowDb(),
+    async connect() {
+      const adapter = await factory.connect()
+      connected.push(adapter)
+      return adapter
+    },
+  }
+  try {
+    const datamodels: [string, string][] = [['schema.prisma', schema]]
+    return await use(await SchemaEngine.new({ datamodels }, () => undefined, bindMigrationAwareSqlAdapterFactory(tracked)))
+  } finally {
+    await Promise.all(connected.map((adapter) => adapter.dispose()))
+  }
 }
 
 function migrationsList(migrations: Migration[]) {
@@ -72,12 +100,13 @@ export async function applyMigrations(
   migrations: Migration[],
   factory: SqlMigrationAwareDriverAdapterFactory,
 ): Promise<string[]> {
-  const engine = await openSchemaEngine(schema, factory)
-  const { appliedMigrationNames } = await engine.applyMigrations({
-    migrationsList: migrationsList(migrations),
-    filters: noExternals,
+  return withSchemaEngine(schema, factory, async (engine) => {
+    const { appliedMigrationNames } = await engine.applyMigrations({
+      migrationsList: migrationsList(migrations),
+      filters: noExternals,
+    })
+    return appliedMigrationNames
   })
-  return appliedMigrationNames
 }
 
 /** The SQL that leads from the connected database (or from nothing) to `schema`; empty when they agree. */
@@ -86,17 +115,18 @@ export async function diffToSchema(
   factory: SqlMigrationAwareDriverAdapterFactory,
   from: 'empty' | 'database',
 ): Promise<string> {
-  const engine = await openSchemaEngine(schema, factory)
-  const { stdout } = await engine.diff({
-    from:
-      from === 'empty'
-        ? { tag: 'empty' }
-        : { tag: 'schemaDatasource', files: [{ path: 'schema.prisma', content: schema }], configDir: '.' },
-    to: { tag: 'schemaDatamodel', files: [{ path: 'schema.prisma', content: schema }] },
-    script: true,
-    shadowDatabaseUrl: null,
-    exitCode: null,
-    filters: noExternals,
+  const { stdout } = await withSchemaEngine(schema, factory, async (engine) => {
+    return engine.diff({
+      from:
+        from === 'empty'
+          ? { tag: 'empty' }
+          : { tag: 'schemaDatasource', files: [{ path: 'schema.prisma', content: schema }], configDir: '.' },
+      to: { tag: 'schemaDatamodel', files: [{ path: 'schema.prisma', content: schema }] },
+      script: true,
+      shadowDatabaseUrl: null,
+      exitCode: null,
+      filters: noExternals,
+    })
   })
   return (stdout ?? '').trim()
 }

@@ -477,21 +477,6 @@ t.test('pages of the history are stable while the alias moves', async (t) => {
   )
 })
 
-t.test('a limit off 1 to 200 and a cursor of another list are 422', async (t) => {
-  const { call, put } = await makeProject(1)
-  for (const name of ['a', 'b', 'c']) await put(name, { version: 'r1' })
-  for (const limit of ['0', '201', '-1', '1.5', 'x', '']) {
-    refused(t, await call(`/aliases?limit=${limit}`), 422, 'validation.failed')
-    refused(t, await call(`/aliases/a/history?limit=${limit}`), 422, 'validation.failed')
-  }
-  t.equal((await call('/aliases?limit=200')).status, 200)
-  const { nextCursor } = (await call('/aliases?limit=1')).body
-  refused(t, await call(`/releases?cursor=${nextCursor}`), 422, 'cursor.invalid')
-  refused(t, await call('/aliases?cursor=nonsense'), 422, 'cursor.invalid')
-  refused(t, await call(`/aliases?cursor=${Buffer.from('["a"]').toString('base64url')}`), 422, 'cursor.invalid')
-  refused(t, await call('/aliases?limit=1&limit=2'), 422, 'validation.failed')
-})
-
 /** What an alias should be after any moves: the oracle of stack, canary and revision. */
 class Model {
   target: number | null = null

@@ -181,31 +181,51 @@ t.test('label keeps the prompts that have exactly this label, together with sear
 
 t.test('queries of the list off their grammar are 422', async (t) => {
   const { call } = await makeProject()
-  for (const query of [
-    'limit=0',
-    'limit=201',
-    'limit=-1',
-    'limit=1e2',
-    'limit=',
-    'limit=1&limit=2',
-    'search=',
-    'search=%00',
-    'label=',
-    'unknown=1',
-    `search=${'x'.repeat(201)}`,
-  ]) {
+  for (const query of ['search=%00', 'search=a&search=b', 'label=a&label=b', 'unknown=1', `search=${'x'.repeat(201)}`]) {
     refused(t, await call(`/prompts?${query}`), 422, 'validation.failed')
   }
-  for (const cursor of [
-    'x',
-    '',
-    'bnVsbA',
-    Buffer.from('[1]').toString('base64url'),
-    Buffer.from('["a","b"]').toString('base64url'),
-  ]) {
-    refused(t, await call(`/prompts?cursor=${cursor}`), 422, 'cursor.invalid')
+})
+
+t.test('every list takes a limit of 1 to 200 and the cursor of its own page before', async (t) => {
+  const { call, push, pointTo, project } = await makeProject()
+  for (const name of ['one', 'two']) await service.createKey({ name, project, scopes: ['prompts:read'] })
+  for (const content of ['1', '2']) await push({ prompts: prompts({ x: content, y: content }) })
+  for (const alias of ['a', 'b']) {
+    for (const version of ['r1', 'r2']) await pointTo(alias, version)
+    await call('/canary', { body: { alias, version: 'r1', percentage: 1 } })
   }
-  t.equal((await call('/prompts?limit=200')).status, 200)
+  const lists = [
+    '/prompts',
+    '/prompts/x/versions',
+    '/releases',
+    '/releases/r1',
+    '/aliases',
+    '/aliases/a/history',
+    '/canary',
+    '/projects',
+    '/keys',
+    '/audit',
+  ]
+  for (const path of lists) {
+    for (const limit of ['0', '201', '1000', '-1', '+1', '1.0', '1e2', '', '1&limit=2']) {
+      refused(t, await call(`${path}?limit=${limit}`), 422, 'validation.failed')
+    }
+    t.equal((await call(`${path}?limit=200`)).status, 200, path)
+    for (const cursor of [
+      'x',
+      '',
+      'bnVsbA',
+      Buffer.from('[{}]').toString('base64url'),
+      Buffer.from('["a","b","c"]').toString('base64url'),
+    ]) {
+      refused(t, await call(`${path}?cursor=${cursor}`), 422, 'cursor.invalid')
+    }
+    const first = (await call(`${path}?limit=1`)).body
+    t.equal(first.items.length, 1, path)
+    const second = await call(`${path}?limit=1&cursor=${first.nextCursor}`)
+    t.equal(second.status, 200, path)
+    t.notSame(second.body.items, first.items, path)
+  }
 })
 
 t.test('without a limit a page holds 50', async (t) => {

@@ -637,6 +637,9 @@ t.test(
     t.hasStrict(body, { title: 'Two', description: 'First', latest: { number: 1 } })
     t.strictSame(body.labels, [])
     t.strictSame(body.metadata, { n: 2 })
+    const odd = ['a,b', '{x}', '"q"', "it's", 'back\\slash', '客服', ' ']
+    await push({ prompts: [prompt('x', 'same', { labels: odd })] })
+    t.strictSame((await call('/prompts/x')).body.labels, odd)
     await push({ prompts: [prompt('x', 'same', { title: null })] })
     t.equal((await call('/prompts/x')).body.title, null)
     t.equal((await call('/prompts/x/versions')).body.items.length, 1)
@@ -861,6 +864,64 @@ t.test(
     t.strictSame(await numbersOf('/prompts/b/versions'), [7, 6, 5, 4, 3, 2, 1])
   },
 )
+
+t.test('a release holds what it should, however long its line and wherever it branches', async (t) => {
+  const { push, snapshot } = await makeProject()
+  const held: Record<string, string>[] = [{}]
+  const add = async (base: number, name: string, more: object = {}) => {
+    const number = held.length
+    const { results, release } = await push({
+      base: base === 0 ? undefined : `r${base}`,
+      prompts: prompts({ [name]: `${number}` }),
+      ...more,
+    })
+    t.equal(release.number, number)
+    const next = { ...held[base] }
+    for (const { name, version, status } of results as Result[]) {
+      if (status === 'removed') delete next[name]
+      else next[name] = version
+    }
+    held.push(next)
+  }
+  for (let number = 1; number <= 67; number += 1) await add(number - 1, `p${number % 9}`, { prune: number % 31 === 0 })
+  for (const base of [63, 64, 65, 68]) await add(base, 'branch')
+  const checked = [1, 30, 31, 32, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71]
+  for (const number of checked) t.strictSame(sorted(await snapshot(`r${number}`)), sorted(held[number]), `r${number}`)
+})
+
+const sorted = (snapshot: Record<string, string> = {}) => Object.entries(snapshot).sort()
+
+t.test('a push of many prompts is one release, and one of many changes too', async (t) => {
+  const { call, send, push } = await makeProject()
+  const many = (content: string) =>
+    Array.from({ length: 1_050 }, (_, index) => prompt(`p${index}`, content, { title: `${content} ${index}` }))
+  await push({ prompts: many('a') })
+  const changed = await push({ prompts: many('b') })
+  t.ok(changed.results.every(({ number, status }: Result) => number === 2 && status === 'created'))
+  t.equal((await call('/releases/r2')).body.promptCount, 1_050)
+  t.match((await call('/prompts/p1049')).body, { title: 'b 1049', latest: { number: 2 } })
+  const again = await changesNothing(t, () => send({ prompts: many('b') }))
+  t.equal(again.status, 200)
+  const pruned = await push({ prune: true, prompts: many('b').slice(0, 1) })
+  t.equal(pruned.results.length, 1_050)
+  t.ok(pruned.warnings.join().length < 2_000, 'a warning names some and counts the rest')
+})
+
+t.test('text that Postgres cannot keep is refused', async (t) => {
+  const { send } = await makeProject()
+  await changesNothing(t, async () => {
+    for (const bad of ['a\0b', '\ud800', 'x\udc00y']) {
+      for (const body of [
+        { prompts: prompts({ x: bad }) },
+        { prompts: [prompt('x', 'a', { config: { [bad]: 1 } })] },
+        { message: bad, prompts: prompts({ x: 'a' }) },
+      ]) {
+        const answer = await send(body)
+        t.equal(answer.status, 422, answer.text)
+      }
+    }
+  })
+})
 
 t.test('equal pushes at the same moment make one release', async (t) => {
   const { call, send } = await makeProject()

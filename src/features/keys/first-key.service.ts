@@ -98,7 +98,8 @@ async function writeKeyFile(directory: string, secret: string): Promise<string> 
     await rename(unfinished, file)
     return file
   } catch (cause) {
-    await rm(unfinished, { force: true })
+    // Where the directory cannot exist, neither can the file.
+    await rm(unfinished, { force: true }).catch(() => undefined)
     throw new FirstKeyFailed(
       `The database has no key, there is no terminal to show a first one on, and ${directory} cannot be written (${(cause as Error).message}). ` +
         'Set PROMPTSYNC_ADMIN_KEY to a secret of at least 32 characters.',
