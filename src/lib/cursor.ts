@@ -12,7 +12,11 @@ const fits: Record<Kind, (part: unknown) => boolean> = {
   number: (part) => typeof part === 'number' && Number.isInteger(part) && part >= 0 && part < 2 ** 31,
   id: (part) => typeof part === 'string' && /^\d{1,18}$/.test(part),
   uuid: (part) => typeof part === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(part),
-  date: (part) => typeof part === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(part) && !Number.isNaN(Date.parse(part)),
+  date: (part) =>
+    typeof part === 'string' &&
+    /^[1-9]\d{3}-/.test(part) &&
+    !Number.isNaN(Date.parse(part)) &&
+    new Date(part).toISOString() === part,
 }
 
 /** A list that is read page by page; its cursors are its own. */

@@ -116,7 +116,11 @@ t.test('keys off the schema are refused', async (t) => {
 t.test('a key is sent as Bearer or as X-API-Key', async (t) => {
   const { keyOf } = await makeProject()
   const secret = await keyOf('prompts:read')
-  const sent: Record<string, string>[] = [{ authorization: `Bearer ${secret}` }, { authorization: `bearer ${secret}` }, { 'x-api-key': secret }]
+  const sent: Record<string, string>[] = [
+    { authorization: `Bearer ${secret}` },
+    { authorization: `bearer ${secret}` },
+    { 'x-api-key': secret },
+  ]
   for (const headers of sent) {
     t.equal((await call('/prompts/x/dev', { key: null, headers })).status, 200)
   }

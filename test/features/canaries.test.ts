@@ -153,7 +153,7 @@ t.test('raising the percentage only moves subjects in, and a subject keeps its b
   const rounds: Side[][] = []
   for (const percentage of [10, 40, 75, 100]) {
     await project.start('r2', percentage)
-    rounds.push(await sidesOf(project, 'x', 60))
+    rounds.push(await sidesOf(project, 'x', 40))
   }
   for (const [round, sides] of rounds.entries()) {
     const before = rounds[round - 1] ?? sides

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import fc from 'fast-check'
 import t from 'tap'
 import { type Answer, type CallOptions, startService } from '../helpers/service.js'
 
@@ -921,6 +922,157 @@ t.test('text that Postgres cannot keep is refused', async (t) => {
       }
     }
   })
+})
+
+type Push = {
+  contents: Record<string, string>
+  version?: string
+  alias?: string
+  base?: number
+  prune: boolean
+  archive?: string
+}
+type Expected = {
+  status: number
+  release?: number
+  results?: string[]
+  snapshot?: Record<string, number>
+  revision?: number | null
+}
+
+/** What pushes should make: the oracle of bases, reuse, pruning, labels and repetition. */
+class Model {
+  readonly versions = new Map<string, { content: string; label: string | null }[]>()
+  readonly releases: { label: string | null; snapshot: Map<string, number> }[] = []
+  readonly aliases = new Map<string, { release: number; revision: number }>()
+  readonly archived = new Set<string>()
+
+  push(push: Push): Expected {
+    const labelled = this.releases.findIndex(({ label }) => push.version !== undefined && label === push.version) + 1
+    if (labelled > 0) return this.matchLabelled(push, labelled)
+    const aliased = (push.alias && this.aliases.get(push.alias)?.release) || 0
+    const base = push.base ?? (aliased || this.releases.length)
+    const before = this.snapshot(base)
+    const after = new Map(before)
+    const removed = [...before.keys()].filter((name) => !(name in push.contents) && (push.prune || this.archived.has(name)))
+    for (const name of removed) after.delete(name)
+    const created: string[] = []
+    for (const [name, content] of Object.entries(push.contents)) {
+      const versions = this.versions.get(name) ?? []
+      const reused = [before.get(name) ?? 0, versions.length].find((number) => versions[number - 1]?.content === content)
+      if (reused === undefined) created.push(name)
+      after.set(name, reused ?? versions.length + 1)
+    }
+    const isNew = push.version !== undefined || base === 0 || created.length > 0
+    const existing = isNew
+      ? undefined
+      : [base, aliased, this.releases.length].find((number) => number > 0 && this.holds(number, after))
+    const release = existing ?? this.releases.push({ label: push.version ?? null, snapshot: after })
+    for (const name of created) {
+      const versions = this.versions.get(name) ?? []
+      versions.push({ content: push.contents[name] ?? '', label: push.version ?? null })
+      this.versions.set(name, versions)
+    }
+    const results = Object.keys(push.contents).map((name) =>
+      this.result(name, after, created.includes(name) ? 'created' : 'unchanged'),
+    )
+    return this.settle(push, release, existing === undefined ? 201 : 200, [
+      ...results,
+      ...removed.map((name) => this.result(name, before, 'removed')),
+    ])
+  }
+
+  private matchLabelled(push: Push, release: number): Expected {
+    const snapshot = this.snapshot(release)
+    const names = Object.keys(push.contents)
+    const isEqual = names.every(
+      (name) => this.versions.get(name)?.[(snapshot.get(name) ?? 0) - 1]?.content === push.contents[name],
+    )
+    if (!isEqual || (push.prune && names.length < snapshot.size)) return { status: 409 }
+    return this.settle(
+      push,
+      release,
+      200,
+      names.map((name) => this.result(name, snapshot, 'unchanged')),
+    )
+  }
+
+  private settle({ alias, contents }: Push, release: number, status: number, results: string[]): Expected {
+    for (const name of Object.keys(contents)) this.archived.delete(name)
+    const held = (alias && this.aliases.get(alias)) || { release: 0, revision: 0 }
+    const revision = held.release === release ? held.revision : held.revision + 1
+    if (alias) this.aliases.set(alias, { release, revision })
+    const snapshot = Object.fromEntries([...this.snapshot(release)].sort())
+    return { status, release, results: results.sort(), snapshot, revision: alias ? revision : null }
+  }
+
+  private snapshot(release: number): Map<string, number> {
+    return this.releases[release - 1]?.snapshot ?? new Map()
+  }
+
+  private holds(release: number, wanted: Map<string, number>): boolean {
+    const snapshot = this.snapshot(release)
+    return snapshot.size === wanted.size && [...wanted].every(([name, number]) => snapshot.get(name) === number)
+  }
+
+  private result(name: string, snapshot: Map<string, number>, status: string): string {
+    const number = snapshot.get(name) ?? 0
+    return `${name} ${this.versions.get(name)?.[number - 1]?.label ?? `v${number}`} ${status}`
+  }
+}
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 1 })
+
+const pushes = fc.array(
+  fc.record({
+    contents: fc.dictionary(fc.constantFrom('x', 'y', 'z'), fc.constantFrom('1', '2', '3'), { minKeys: 1, maxKeys: 3 }),
+    version: maybe(maybe(fc.constantFrom('one', 'two', 'three'))),
+    alias: maybe(fc.constantFrom('dev', 'prod')),
+    base: maybe(maybe(fc.integer({ min: 1, max: 12 }))),
+    prune: fc.oneof({ arbitrary: fc.constant(false), weight: 3 }, { arbitrary: fc.constant(true), weight: 1 }),
+    archive: maybe(maybe(fc.constantFrom('x', 'y', 'z'))),
+  }),
+  { minLength: 18, maxLength: 18 },
+)
+
+t.test('releases, versions and aliases are those of the model after any pushes', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(pushes, async (sequence) => {
+      const { call, send } = await makeProject()
+      const model = new Model()
+      for (const push of sequence) {
+        const { archive, base, ...body } = push
+        if (archive && model.versions.has(archive)) {
+          await call(`/prompts/${archive}`, { method: 'DELETE' })
+          model.archived.add(archive)
+        }
+        const isKnown = base !== undefined && base <= model.releases.length
+        const answer = await send({
+          ...body,
+          contents: undefined,
+          prompts: prompts(push.contents),
+          base: isKnown ? `r${base}` : undefined,
+        })
+        const expected = model.push({ ...push, base: isKnown ? base : undefined })
+        const got: Expected = { status: answer.status }
+        if (answer.status < 300) {
+          const { number } = answer.body.release
+          const { items } = (await call(`/releases/r${number}`)).body
+          got.release = number
+          got.results = statusesOf(answer.body).sort()
+          got.snapshot = Object.fromEntries(items.map((item: Result) => [item.name, item.number]))
+          got.revision = answer.body.alias?.revision ?? null
+        }
+        if (JSON.stringify(got) !== JSON.stringify(expected)) {
+          throw new Error(
+            `${JSON.stringify(push)}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)} ${answer.body.detail}`,
+          )
+        }
+      }
+    }),
+    { numRuns: 4 },
+  )
+  t.pass('every push made what the model says')
 })
 
 t.test('equal pushes at the same moment make one release', async (t) => {

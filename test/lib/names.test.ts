@@ -30,6 +30,8 @@ const anyText = fc
         'Z',
         'Σ',
         'İ',
+        'J\u030c',
+        'W\u030a',
         'ß',
         'ﬁ',
         'Ⅳ',
@@ -229,6 +231,7 @@ t.test('a slug keeps letters and digits, joins the rest by one dash and trims th
   t.equal(slug('ﬁle①'), 'file1')
   t.equal(slug('STRASSE'), 'strasse')
   t.equal(slug('CAFE\u0301'), 'caf\u00e9')
+  t.equal(slug('J\u030c'), 'ǰ', 'composed only in lower case')
   t.equal(slug('\u0301abc'), 'abc')
   t.equal(slug('हिन्दी'), 'हिन्दी')
   t.equal(slug('a\0b\u202ec'), 'a-b-c')

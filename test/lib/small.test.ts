@@ -293,8 +293,9 @@ t.test('cursor: every kind of key takes what the database takes, and nothing els
     { good: (string | number)[]; bad: (string | number)[] },
   ][]) {
     const list = pagedList<[string | number]>('things', [kind])
-    for (const part of good) t.same(list.position(list.cursor([part])), [part], `${kind} ${part}`)
-    for (const part of bad) t.throws(() => list.position(list.cursor([part])), { code: 'cursor.invalid' }, `${kind} ${part}`)
+    for (const part of good) t.same(list.position(list.cursor([part])), [part], `${kind} ${JSON.stringify(part)}`)
+    for (const part of bad)
+      t.throws(() => list.position(list.cursor([part])), { code: 'cursor.invalid' }, `${kind} ${JSON.stringify(part)}`)
   }
 })
 
