@@ -39,6 +39,8 @@ const maxPathLength = 1_000
 /** Anchors let a small file stand for a huge one, so what they expand to is counted. */
 const maxYamlNodes = 50_000
 const maxYamlAliases = 200
+/** Lines cost more than bytes: this many are read in a few hundredths of a second. */
+const maxYamlLines = 20_000
 
 /** Reads one file of a push or a source. `where` is its path in the request. Throws `AppError`s that name the file. */
 export function parsePromptFile(path: string, content: string, where: string): FilePrompt {
@@ -146,9 +148,11 @@ function withMetadata(path: string, fields: Record<string, unknown>, extra: Reco
 
 /** `lineOffset` is the number of lines of the file before `text`. */
 function parseYaml(text: string, lineOffset: number): unknown {
+  const lines = text.split('\n')
+  if (lines.length > maxYamlLines) throw new FileError(`the YAML has over ${maxYamlLines} lines.`)
   let document: unknown
   try {
-    document = text.split('\n').every((line) => /^\s*(#|$)/.test(line))
+    document = lines.every((line) => /^\s*(#|$)/.test(line))
       ? null
       : load(text, { schema: CORE_SCHEMA, maxAliases: maxYamlAliases })
   } catch (error) {

@@ -170,3 +170,13 @@ t.test('the service goes on numbering where it was', async (t) => {
   t.equal(pushed.release.number, 4)
   t.equal(pushed.results[0].number, 3)
 })
+
+t.test('a committed release takes no further entries', async (t) => {
+  const before = await readAll()
+  const refusal = await refusalOf(`
+    INSERT INTO release_entries (release_id, prompt_id, version_id)
+    SELECT r.id, p.id, NULL FROM releases r, prompts p
+    WHERE NOT EXISTS (SELECT 1 FROM release_entries e WHERE e.release_id = r.id AND e.prompt_id = p.id) LIMIT 1`)
+  t.equal(refusal, '23000')
+  t.same(await readAll(), before)
+})

@@ -396,9 +396,11 @@ t.test('a base is named by number, label, commit, latest or another alias', asyn
   }
   const { release } = await push({ base: 'latest', prompts: prompts({ d: '1' }) })
   t.strictSame(Object.keys(await snapshot(release.ref)), ['a', 'c', 'd'])
-  for (const base of ['r99', 'v1', 'stabel', 'pinned', 'eeeeeee', 'builtin']) {
-    refused(t, await changesNothing(t, () => send({ base, prompts: prompts({ e: '1' }) })), 404, 'release.not_found')
-  }
+  await changesNothing(t, async () => {
+    for (const base of ['r99', 'v1', 'stabel', 'pinned', 'eeeeeee', 'builtin']) {
+      refused(t, await send({ base, prompts: prompts({ e: '1' }) }), 404, 'release.not_found')
+    }
+  })
   t.match((await send({ base: 'stabel', prompts: prompts({ e: '1' }) })).body.detail, /Did you mean "stable"\?/)
 })
 
@@ -461,12 +463,14 @@ t.test('a label that exists answers 200 where the pushed prompts equal what its 
     { base: 'latest', prompts: prompts({ x: 'a' }) },
     { prune: true, prompts: prompts({ y: 'b', x: 'a' }) },
   ]
-  for (const body of equal) {
-    const answer = await changesNothing(t, () => send({ version: 'one', ...body }))
-    t.equal(answer.status, 200, answer.text)
-    t.equal(answer.body.release.ref, 'one')
-    t.ok(answer.body.results.every((result: Result) => result.status === 'unchanged'))
-  }
+  await changesNothing(t, async () => {
+    for (const body of equal) {
+      const answer = await send({ version: 'one', ...body })
+      t.equal(answer.status, 200, answer.text)
+      t.equal(answer.body.release.ref, 'one')
+      t.ok(answer.body.results.every((result: Result) => result.status === 'unchanged'))
+    }
+  })
   const others = [
     { prompts: prompts({ x: 'c' }) },
     { prompts: prompts({ x: 'a', z: 'd' }) },
@@ -474,11 +478,13 @@ t.test('a label that exists answers 200 where the pushed prompts equal what its 
     { prune: true, prompts: prompts({ x: 'a' }) },
     { dryRun: true, prompts: prompts({ x: 'c' }) },
   ]
-  for (const body of others) {
-    const answer = await changesNothing(t, () => send({ version: 'one', ...body }))
-    refused(t, answer, 409, 'label.taken')
-    t.match(answer.body.detail, /"one"/)
-  }
+  await changesNothing(t, async () => {
+    for (const body of others) {
+      const answer = await send({ version: 'one', ...body })
+      refused(t, answer, 409, 'label.taken')
+      t.match(answer.body.detail, /"one"/)
+    }
+  })
 })
 
 t.test('a label that exists moves the alias to its release', async (t) => {
@@ -542,11 +548,12 @@ t.test('prune drops what the push does not carry, and says so', async (t) => {
 })
 
 t.test('an empty push and an empty prune are refused', async (t) => {
-  const { push, send } = await makeProject()
+  const { call, push, send } = await makeProject()
   await push({ prompts: prompts({ a: '1' }) })
   for (const body of [{}, { prune: true }, { prune: true, prompts: [], files: [] }, { version: 'x', prompts: [] }]) {
-    refused(t, await changesNothing(t, () => send(body)), 422, 'push.empty')
+    refused(t, await send(body), 422, 'push.empty')
   }
+  t.equal((await call('/releases')).body.items.length, 1)
 })
 
 t.test('an archived prompt drops out of the next release, and a push revives it with the version it had', async (t) => {
@@ -702,7 +709,7 @@ t.test(
 
     const block = await makeProject({ scan: 'block' })
     for (const [name, text] of Object.entries(content)) {
-      const answer = await changesNothing(t, () => block.send({ prompts: [prompt('good', 'x'), prompt(name, text)] }))
+      const answer = await block.send({ prompts: [prompt('good', 'x'), prompt(name, text)] })
       refused(t, answer, 422, 'content.blocked')
       t.hasStrict(answer.body.errors, [{ path: 'prompts[1].content' }])
     }
@@ -721,7 +728,7 @@ t.test('a template that cannot be parsed is refused with its place; template non
   const { call, send, push } = await makeProject()
   const broken = ['{{ a', '{% if x %}', '{{ a b }}', '{% endfor %}']
   for (const content of broken) {
-    const answer = await changesNothing(t, () => send({ prompts: [prompt('ok', 'x'), prompt('bad', `one\n${content}`)] }))
+    const answer = await send({ prompts: [prompt('ok', 'x'), prompt('bad', `one\n${content}`)] })
     refused(t, answer, 422, 'template.syntax')
     t.match(answer.body.detail, /"bad", line \d+, column \d+/)
     t.equal(answer.body.errors[0].path, 'prompts[1].content')
@@ -1070,7 +1077,7 @@ t.test('releases, versions and aliases are those of the model after any pushes',
         }
       }
     }),
-    { numRuns: 4 },
+    { numRuns: 3 },
   )
   t.pass('every push made what the model says')
 })

@@ -214,6 +214,36 @@ t.test('a number that cannot be kept is refused, and no other, whatever stands b
   }
 })
 
+t.test('other work gets its turn at least every 128 KiB of a body, whatever it holds', async (t) => {
+  const items = [
+    '1,',
+    '1e5,',
+    '12e5,',
+    '1.5e5,',
+    '12.5e5,',
+    '{},',
+    '{"a":1},',
+    '"",',
+    '"\\n",',
+    '"text",',
+    '[],',
+    '1'.repeat(200_000),
+    `"${'x'.repeat(200_000)}",`,
+    `"${'\\n'.repeat(100_000)}",`,
+    `"x${'\\n'.repeat(100_000)}x",`,
+  ]
+  for (const item of items) {
+    const bytes = new TextEncoder().encode(`{"a":[${item.repeat(Math.ceil(600_000 / item.length))}0]}`)
+    let turns = 0
+    const pause = () => {
+      turns += 1
+      return undefined
+    }
+    await parseJsonBody(bytes, pause).catch((error: unknown) => t.ok(error instanceof AppError))
+    t.ok(turns >= bytes.length / 131_072, `${item.slice(0, 20)}: ${turns} turns`)
+  }
+})
+
 t.test('bytes that are not UTF-8 are refused wherever they stand', async (t) => {
   for (const bytes of [[0xff], [0xc3], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80]]) {
     for (const [before, after] of [

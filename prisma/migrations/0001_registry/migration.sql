@@ -295,3 +295,16 @@ $$;
 CREATE TRIGGER projects_number_rises BEFORE UPDATE ON "projects" FOR EACH ROW EXECUTE FUNCTION promptsync_refuse_decrease('release_number');
 CREATE TRIGGER prompts_number_rises BEFORE UPDATE ON "prompts" FOR EACH ROW EXECUTE FUNCTION promptsync_refuse_decrease('version_number');
 CREATE TRIGGER aliases_revision_rises BEFORE UPDATE ON "aliases" FOR EACH ROW EXECUTE FUNCTION promptsync_refuse_decrease('revision');
+
+-- A release is whole when it is committed: entries are added by the transaction that made it, or not at all.
+CREATE FUNCTION promptsync_refuse_late_entries() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM added JOIN "releases" r ON r."id" = added."release_id" WHERE r.xmin <> pg_current_xact_id()::xid) THEN
+        RAISE EXCEPTION 'INSERT into % is refused: the release was committed before', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER release_entries_in_time AFTER INSERT ON "release_entries" REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION promptsync_refuse_late_entries();
