@@ -326,6 +326,8 @@ t.test('content equal to that of the base or of the newest version reuses it; an
   t.equal(ofNewest.release.number, 5)
   const neither = await push({ base: 'r2', prompts: prompts({ x: 'a' }) })
   t.strictSame(statusesOf(neither), ['x v3 created'])
+  const both = await push({ base: 'r1', prompts: prompts({ x: 'a' }) })
+  t.strictSame(statusesOf(both), ['x v1 unchanged'], 'where both are equal it is the base’s')
 })
 
 t.test(
