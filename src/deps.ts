@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import pino, { type Logger } from 'pino'
 import type { Config } from './config.js'
 import { type Connection, connectEmbedded, connectPostgres } from './database/connect.js'
-import type { CheckedKey } from './lib/access.js'
+import type { CheckedKey, Project } from './lib/access.js'
 import { type Builtins, loadBuiltins } from './lib/builtins.js'
 import { createPause, type Pause } from './lib/slices.js'
 import type { Variable } from './lib/template/variables.js'
@@ -21,6 +21,8 @@ export type Deps = {
   builtins: Builtins
   /** Keys by the hex of their hash, with when each was last read from the database. */
   keys: LRUCache<string, CheckedKey>
+  /** Projects by slug and by id as they were last read, for when the database is away. */
+  projects: LRUCache<string, Project>
   /** Last uses that are not in the database yet, by key id. */
   keyUses: Map<string, Date>
   /** What a template asks for, by the text; found by parsing on load, never stored. */
@@ -29,8 +31,9 @@ export type Deps = {
 }
 
 /** Writers over all projects share half of the connections, so that readers always find one. */
-const writeLimits = { concurrent: 4, waiting: 1_000 }
+const writeLimits = { concurrent: 4, waiting: 200 }
 const keyCacheSize = 10_000
+const projectCacheSize = 10_000
 const variablesCacheBytes = 16 * 1024 ** 2
 
 /** Connects to what the configuration names. The database may not be migrated yet. */
@@ -55,6 +58,7 @@ export async function assembleDeps(connection: Connection, config: Config, log: 
     pause: createPause(),
     builtins: await loadBuiltins(),
     keys: new LRUCache({ max: keyCacheSize }),
+    projects: new LRUCache({ max: projectCacheSize }),
     keyUses: new Map(),
     variables: new LRUCache({ maxSize: variablesCacheBytes, sizeCalculation: (_, text) => text.length * 2 + 512 }),
     close: () => connection.close(),

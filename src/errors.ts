@@ -39,6 +39,7 @@ export const errorTable = {
   'body.unsupported_type': [415, 'The body is not JSON'],
   'validation.failed': [422, 'The input is not valid'],
   'name.reserved': [422, 'The name is reserved'],
+  'body.too_complex': [422, 'The body holds too many values'],
   'cursor.invalid': [422, 'The cursor is not valid'],
   'text.invalid': [422, 'A value cannot be stored as it is'],
   'content.too_large': [422, 'The content is too large'],

@@ -6,13 +6,13 @@ import closeWithGrace from 'close-with-grace'
 import { buildApp } from './app.js'
 import { type Config, ConfigError, loadConfig } from './config.js'
 import { DatabaseUnfit } from './database/connect.js'
-import { isConnectionLoss } from './database/failures.js'
 import { DataDirectoryLocked } from './database/lock.js'
 import { MigrationFailed, migrate } from './database/migrate.js'
 import { createDeps, type Deps } from './deps.js'
 import { type FirstKey, FirstKeyFailed, prepareDatabase } from './features/keys/first-key.service.js'
+import type { App } from './http.js'
 import { packageVersion } from './lib/package-version.js'
-import { welcome } from './welcome.js'
+import { announceKey, welcome } from './welcome.js'
 
 const usage = `promptsync ${packageVersion}: a prompt registry over HTTP
 
@@ -45,13 +45,14 @@ async function serve(config: Config): Promise<void> {
     await deps.close()
     throw error
   })
+  process.stdout.write(announceKey(firstKey))
   const app = await buildApp(deps)
   closeWithGrace({ delay: closeTimeoutMs, logger: deps.log }, async ({ err }) => {
     if (err) deps.log.fatal({ err }, 'The process ends because of an error nobody caught.')
     await app.close()
     await deps.close()
   })
-  const address = await app.listen({ host: config.host, port: config.port })
+  const address = await listen(app, config)
   process.stdout.write(welcome(deps, address, firstKey))
 }
 
@@ -70,24 +71,26 @@ async function runMigrate(config: Config): Promise<void> {
   }
 }
 
+async function listen(app: App, { host, port }: Config): Promise<string> {
+  try {
+    return await app.listen({ host, port })
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') throw new ConfigError(`PORT ${port} on ${host} is in use. Set another one.`)
+    if (code === 'EACCES') throw new ConfigError(`PORT ${port} on ${host} needs privileges this process lacks. Set another one.`)
+    throw new ConfigError(`HOST ${host} cannot be listened on: ${message}`)
+  }
+}
+
 /** Errors a person can act on are one clear line; anything else keeps its stack. */
 function explain(error: unknown): string {
-  const { code, port, address, message } = error as NodeJS.ErrnoException & { port?: number; address?: string }
-  if (
-    error instanceof ConfigError ||
-    error instanceof DatabaseUnfit ||
-    error instanceof DataDirectoryLocked ||
-    error instanceof MigrationFailed ||
-    error instanceof FirstKeyFailed
-  ) {
-    return message
-  }
-  if (code === 'EADDRINUSE') return `Port ${port} on ${address} is in use. Set PORT to another one.`
-  if (code === 'EACCES' && port !== undefined)
-    return `Port ${port} on ${address} needs privileges this process lacks. Set PORT to another one.`
-  if (isConnectionLoss(error))
-    return 'The database of DATABASE_URL does not answer. Check that it runs and that the address is right.'
-  return error instanceof Error ? (error.stack ?? message) : String(error)
+  const isPlain = [ConfigError, DatabaseUnfit, DataDirectoryLocked, MigrationFailed, FirstKeyFailed].some(
+    (kind) => error instanceof kind,
+  )
+  const { code, message, stack } = error as NodeJS.ErrnoException
+  if (isPlain) return message
+  if (code?.startsWith('ERR_PARSE_ARGS')) return `${message}\n\n${usage}`
+  return stack ?? String(error)
 }
 
 /** Runs the command line; answers the exit code, or null while it goes on serving. */

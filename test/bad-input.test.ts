@@ -965,7 +965,7 @@ function conflictRows(): Row[] {
 function aliasRows(): Row[] {
   const prompts = [{ name: 'new', content: 'Text' }]
   const ifMatch = (revision: string) => ({ headers: { 'if-match': revision } })
-  const malformed = ['1', '"x"', 'W/"1"', '""', '"-1"', '"1" "2"', '"1",', 'revision 1']
+  const malformed = ['1', '"x"', '""', '"-1"', '"1" "2"', '"1",', 'revision 1']
   return [
     ...refused(409, 'canary.same_target', {
       'a canary on the target of its alias': call('POST', '/canary', { alias: 'dev', version: 'r3', percentage: 10 }),

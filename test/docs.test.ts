@@ -3,7 +3,18 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { errorTable } from '../src/errors.js'
 import { startService } from './helpers/service.js'
+
+const pages = [
+  'README.md',
+  'docs/resolution.md',
+  'docs/pushing.md',
+  'docs/files.md',
+  'docs/keys.md',
+  'docs/operating.md',
+  'docs/errors.md',
+]
 
 /** The shell blocks of a page, but for those that install and start. */
 async function commandsOf(page: string): Promise<string[]> {
@@ -30,11 +41,19 @@ t.test('every command in the documents works, in their order', async (t) => {
   await mkdir(join(directory, '.promptsync'))
   await writeFile(join(directory, '.promptsync', 'admin-key'), `${service.adminKey}\n`)
 
-  for (const page of ['README.md', 'docs/resolution.md']) {
+  for (const page of pages) {
     const blocks = await commandsOf(page)
     t.ok(blocks.length > 0, `${page} has commands`)
     const script = `URL=${service.url}\nKEY=${service.adminKey}\n${blocks.join('\n')}`.replaceAll('localhost:3000', service.url)
     const { code, output } = await runShell(script, directory)
     t.equal(code, 0, `${page}\n${output}`)
   }
+})
+
+t.test('the page of errors lists every code, with its status and title, and what to do', async (t) => {
+  const text = await readFile('docs/errors.md', 'utf8')
+  const rows = [...text.matchAll(/^\| `([\w.]+)` \| (\d+) \| (.+?) \| (.+) \|$/gm)]
+  const listed = rows.map(([, code = '', status, title]) => [code, [Number(status), title]] as const)
+  t.strictSame(Object.fromEntries(listed), errorTable)
+  t.equal(listed.length, Object.keys(errorTable).length, 'each once')
 })

@@ -4,7 +4,8 @@ import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapt
 import pg from 'pg'
 import { PrismaPGlite } from 'pglite-prisma-adapter'
 import { PrismaClient } from '../generated/prisma/client.js'
-import { type DataDirectoryLock, lockDataDirectory } from './lock.js'
+import { isConnectionLoss, sqlState } from './failures.js'
+import { type DataDirectoryLock, DataDirectoryLocked, lockDataDirectory } from './lock.js'
 
 /** A client, or the same thing inside a transaction: what every query takes. */
 export type Db = Pick<PrismaClient, '$queryRaw' | '$executeRaw' | '$queryRawUnsafe' | '$executeRawUnsafe'> &
@@ -53,6 +54,31 @@ function scriptRunner(
   }
 }
 
+/** Throws `DatabaseUnfit` for a server that cannot be reached, lets nobody in, or is too old. */
+async function refuseUnfit(client: PrismaClient): Promise<void> {
+  try {
+    const [server] = await client.$queryRaw<{ version: number }[]>`
+      SELECT current_setting('server_version_num')::int / 10000 AS version`
+    if (server && server.version >= oldestPostgres) return
+    throw new DatabaseUnfit(`DATABASE_URL names a Postgres ${server?.version}; promptsync needs ${oldestPostgres} or newer.`)
+  } catch (error) {
+    await client.$disconnect()
+    throw error instanceof DatabaseUnfit ? error : new DatabaseUnfit(connectFailure(error), { cause: error })
+  }
+}
+
+function connectFailure(error: unknown): string {
+  const kind = (error as { meta?: { driverAdapterError?: { cause?: { kind?: string } } } }).meta?.driverAdapterError?.cause?.kind
+  const state = sqlState(error) ?? ''
+  if (state.startsWith('28') || kind === 'AuthenticationFailed' || kind === 'DatabaseAccessDenied')
+    return 'DATABASE_URL: the server refuses this user or password.'
+  if (state === '3D000' || kind === 'DatabaseDoesNotExist')
+    return 'DATABASE_URL: the database does not exist on the server. Create it first.'
+  if (isConnectionLoss(error))
+    return 'The database of DATABASE_URL does not answer. Check that it runs and that the address is right.'
+  return `DATABASE_URL: ${(error as Error).message}`
+}
+
 /** The database cannot serve; `message` says why. */
 export class DatabaseUnfit extends Error {}
 
@@ -62,21 +88,13 @@ export async function connectPostgres(url: string): Promise<Connection> {
     connectionString: url,
     max: poolSize,
     connectionTimeoutMillis: connectTimeoutMs,
-    statement_timeout: statementTimeoutMs,
-    idle_in_transaction_session_timeout: statementTimeoutMs,
+    // On our side: poolers such as PgBouncer refuse start-up parameters for the server.
+    query_timeout: statementTimeoutMs,
     keepAlive: true,
   }
   const factory = new PrismaPg(poolOptions)
   const client = new PrismaClient({ adapter: factory, transactionOptions })
-  const [server] = await client.$queryRaw<
-    { version: number }[]
-  >`SELECT current_setting('server_version_num')::int / 10000 AS version`
-  if (!server || server.version < oldestPostgres) {
-    await client.$disconnect()
-    throw new DatabaseUnfit(
-      `The database of DATABASE_URL is Postgres ${server?.version}; promptsync needs ${oldestPostgres} or newer.`,
-    )
-  }
+  await refuseUnfit(client)
   const withClient = async <T>(use: (session: pg.Client) => Promise<T>): Promise<T> => {
     const session = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs })
     await session.connect()
@@ -102,7 +120,10 @@ export async function connectPostgres(url: string): Promise<Connection> {
 
 /** Opens the embedded Postgres in `directory`, which this process alone may use until it closes. */
 export async function connectEmbedded(directory: string): Promise<Connection> {
-  const lock = await lockDataDirectory(directory)
+  const lock = await lockDataDirectory(directory).catch((error: unknown) => {
+    if (error instanceof DataDirectoryLocked) throw error
+    throw new DatabaseUnfit(`PROMPTSYNC_DATA_DIR ${directory} cannot be used: ${(error as Error).message}.`, { cause: error })
+  })
   try {
     return embeddedConnection(await PGlite.create({ dataDir: `${directory}/postgres` }), lock)
   } catch (error) {

@@ -30,8 +30,9 @@ export function sqlState(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined
 }
 
-export function isUniqueViolation(error: unknown): boolean {
-  return sqlState(error) === '23505'
+/** A row, name or lock that another transaction had: unique violation, lock timeout, cancelled wait, deadlock. */
+export function isContention(error: unknown): boolean {
+  return ['23505', '55P03', '57014', '40001', '40P01'].includes(sqlState(error) ?? '')
 }
 
 /** Whether the database could not be asked, as opposed to having refused. */

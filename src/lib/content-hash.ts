@@ -21,10 +21,20 @@ export type VersionContent = Body & {
  * `sha256:` and the hex SHA-256 of the UTF-8 bytes of a JSON array (as `JSON.stringify` writes it, without spaces):
  * `[type, template, content or messages, config, inputs or null, variants, includes]`, where a message is
  * `[role, content]`, a variant is `[[[tag, value], …], content or messages]`, and `includes` is `[]` while templates
- * cannot include. The order of keys in config, inputs and tags is significant. Pure.
+ * cannot include. The order of keys in config, inputs and tags is significant, but for keys that look like integers:
+ * JavaScript sorts those before the others. Pure.
  */
 export function contentHash(version: VersionContent): string {
-  const serialized = JSON.stringify([
+  return hashSerialized(serializeVersion(version))
+}
+
+export function hashSerialized(serialized: string): string {
+  return `sha256:${createHash('sha256').update(serialized).digest('hex')}`
+}
+
+/** The text that is hashed; see `contentHash`. */
+export function serializeVersion(version: VersionContent): string {
+  return JSON.stringify([
     version.type,
     version.template,
     bodyOf(version),
@@ -33,7 +43,6 @@ export function contentHash(version: VersionContent): string {
     version.variants.map((variant) => [Object.entries(variant.tags), bodyOf(variant)]),
     [],
   ])
-  return `sha256:${createHash('sha256').update(serialized).digest('hex')}`
 }
 
 function bodyOf({ content, messages }: Body): string | [string, string][] {

@@ -1,4 +1,4 @@
-import { CORE_SCHEMA, load, YAMLException } from 'js-yaml'
+import { CORE_SCHEMA, FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml'
 import { AppError, type Finding } from '../errors.js'
 import { maxDepth } from './json-body.js'
 import { isPromptName, maxNameLength, slugPath } from './names.js'
@@ -163,9 +163,19 @@ function parseYaml(text: string, lineOffset: number): unknown {
     if (error instanceof RangeError) throw new FileError('the YAML is nested too deeply.')
     throw error
   }
+  keepAsWritten(document, text)
   const finding = checkJson(document, { left: maxYamlNodes }, 0) ?? findUnstorable(document)
   if (finding) throw new FileError(finding.message)
   return document
+}
+
+/** `1.10` and `0123456` are numbers to YAML, but a version and a commit to whoever wrote them. */
+function keepAsWritten(document: unknown, text: string): void {
+  if (!isMapping(document)) return
+  const numbers = ['version', 'git_commit'].filter((key) => typeof document[key] === 'number')
+  if (numbers.length === 0) return
+  const written = load(text, { schema: FAILSAFE_SCHEMA, maxAliases: maxYamlAliases }) as Record<string, unknown>
+  for (const key of numbers) document[key] = written[key]
 }
 
 /** YAML can say what JSON cannot, and far more than its size. */

@@ -4,6 +4,8 @@ import { joinPath } from './text.js'
 
 /** An answer lists this many findings; more would help nobody. */
 export const maxFindings = 50
+const maxNamedKeys = 10
+const maxPathLength = 300
 
 type Issue = z.core.$ZodIssue
 
@@ -11,10 +13,12 @@ type Issue = z.core.$ZodIssue
 export function toFindings(issues: readonly Issue[], base = ''): Finding[] {
   return issues.slice(0, maxFindings).map((issue) => {
     const path = issue.path.reduce<string>((whole, step) => joinPath(whole, typeof step === 'symbol' ? String(step) : step), base)
-    if (issue.code !== 'unrecognized_keys') return { path, message: issue.message }
+    if (issue.code !== 'unrecognized_keys') return { path: path.slice(0, maxPathLength), message: issue.message }
+    const named = issue.keys.slice(0, maxNamedKeys).map((key) => `"${key.slice(0, 60)}"`)
+    const more = issue.keys.length > maxNamedKeys ? ` and ${issue.keys.length - maxNamedKeys} more` : ''
     return {
-      path: joinPath(path, issue.keys[0] ?? ''),
-      message: `unknown: ${issue.keys.map((key) => `"${key}"`).join(', ')}. Remove it or correct its spelling.`,
+      path: joinPath(path, (issue.keys[0] ?? '').slice(0, 60)),
+      message: `unknown: ${named.join(', ')}${more}. Remove it or correct its spelling.`,
     }
   })
 }

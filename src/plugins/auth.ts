@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
 import { AppError } from '../errors.js'
 import { authenticate, flushKeyUses } from '../features/keys/keys.service.js'
-import { findProject } from '../features/projects/projects.service.js'
+import { findKnownProject as findProject } from '../features/projects/projects.service.js'
 import { type Actor, anonymous, hasScope, type Project, type Scope } from '../lib/access.js'
 import { slugPattern } from '../lib/names.js'
 

@@ -8,8 +8,8 @@ import { invalid } from '../lib/validation.js'
 export const inputPlugin = fp(
   async (app) => {
     app.addHook('onRequest', async (request) => {
-      const query = request.raw.url?.split('?', 2)[1]
-      if (query && !isDecodable(query)) {
+      const { url = '' } = request.raw
+      if (url.includes('?') && !isDecodable(url.slice(url.indexOf('?')))) {
         throw new AppError('request.malformed', 'The query holds a malformed percent-encoding. Encode values as UTF-8.')
       }
     })

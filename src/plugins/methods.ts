@@ -1,4 +1,4 @@
-import type { HTTPMethods } from 'fastify'
+import type { FastifyRequest, HTTPMethods } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../errors.js'
 
@@ -25,18 +25,18 @@ export const methodsPlugin = fp(
       for (const [url, known] of [...allowed]) {
         const names = [...known].sort()
         const allow = names.join(', ')
+        const refuse = async ({ method }: FastifyRequest) => {
+          const detail = `${method} is not possible here; ${allow} ${names.length > 1 ? 'are' : 'is'}.`
+          throw new AppError('method.not_allowed', detail, { headers: { allow } })
+        }
         app.route({
           method: methods.filter((method) => !known.has(method)),
           url,
           config: { scope: 'public' },
           schema: { hide: true },
-          handler: async (request) => {
-            throw new AppError(
-              'method.not_allowed',
-              `${request.method} is not possible here; ${allow} ${names.length > 1 ? 'are' : 'is'}.`,
-              { headers: { allow } },
-            )
-          },
+          // Before the body is read, which nobody wants.
+          onRequest: refuse,
+          handler: refuse,
         })
       }
     })

@@ -14,13 +14,11 @@ export const problemsPlugin = fp(
       if (problem.status >= 500) request.log.error({ err: error, requestId: request.id }, problem.message)
       return sendProblem(request, reply, problem)
     })
-    app.setNotFoundHandler((request, reply) =>
-      sendProblem(
-        request,
-        reply,
-        new AppError('route.not_found', `No route ${request.method} ${pathOf(request.url)}. GET /openapi.json lists them all.`),
-      ),
-    )
+    // Before the body is read: what goes nowhere is not worth parsing.
+    app.addHook('onRequest', async (request) => {
+      if (request.is404) throw unknownRoute(request)
+    })
+    app.setNotFoundHandler((request, reply) => sendProblem(request, reply, unknownRoute(request)))
   },
   { name: 'problems' },
 )
@@ -82,6 +80,10 @@ function problemBody({ code, title, status, message, errors }: AppError, request
     requestId,
     ...(errors ? { errors } : {}),
   }
+}
+
+function unknownRoute({ method, url }: FastifyRequest): AppError {
+  return new AppError('route.not_found', `No route ${method} ${pathOf(url)}. GET /openapi.json lists them all.`)
 }
 
 function pathOf(url: string): string {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Connection, Db } from '../../src/database/connect.js'
 import { findProject } from '../../src/features/projects/projects.service.js'
-import { createRelease, insertRelease, type ReleaseRow } from '../../src/features/releases/releases.service.js'
+import { insertRelease, type ReleaseRow } from '../../src/features/releases/releases.service.js'
 import {
   checkpointEvery,
   countSnapshot,
@@ -102,7 +102,8 @@ async function addReleases(db: Db, project: Project, random: Random, prompts: Pr
   for (let made = 0; made < releasesEachTransaction && releases.length < releaseCount; made += 1) {
     const base = pickBase(random, releases)
     const changes = pickChanges(random, prompts, base.snapshot)
-    const row = await createRelease(db, project, newRelease(base.row), changes)
+    const row = await insertRelease(db, project, newRelease(base.row))
+    await writeEntries(db, row.id, base.row, changes)
     releases.push({ row, snapshot: applyChanges(base.snapshot, changes) })
   }
 }

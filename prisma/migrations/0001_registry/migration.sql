@@ -265,7 +265,7 @@ CREATE UNIQUE INDEX "aliases_project_id_name_key" ON "aliases"("project_id", "na
 -- What is written once stays as it is, whoever asks.
 CREATE FUNCTION promptsync_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '% of % is refused: its rows never change', TG_OP, TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+    RAISE EXCEPTION '% of % is refused: what is written there stays', TG_OP, TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
 END;
 $$;
 
@@ -283,18 +283,12 @@ CREATE TRIGGER audit_entries_immutable BEFORE UPDATE OR DELETE ON "audit_entries
 CREATE TRIGGER audit_entries_untruncated BEFORE TRUNCATE ON "audit_entries" FOR EACH STATEMENT EXECUTE FUNCTION promptsync_refuse_change();
 
 -- Numbers and revisions never go back.
-CREATE FUNCTION promptsync_refuse_decrease() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF (to_jsonb(NEW) ->> TG_ARGV[0])::bigint < (to_jsonb(OLD) ->> TG_ARGV[0])::bigint THEN
-        RAISE EXCEPTION '%.% may not go back', TG_TABLE_NAME, TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
-    RETURN NEW;
-END;
-$$;
-
-CREATE TRIGGER projects_number_rises BEFORE UPDATE ON "projects" FOR EACH ROW EXECUTE FUNCTION promptsync_refuse_decrease('release_number');
-CREATE TRIGGER prompts_number_rises BEFORE UPDATE ON "prompts" FOR EACH ROW EXECUTE FUNCTION promptsync_refuse_decrease('version_number');
-CREATE TRIGGER aliases_revision_rises BEFORE UPDATE ON "aliases" FOR EACH ROW EXECUTE FUNCTION promptsync_refuse_decrease('revision');
+CREATE TRIGGER projects_number_rises BEFORE UPDATE OF "release_number" ON "projects" FOR EACH ROW
+    WHEN (NEW."release_number" < OLD."release_number") EXECUTE FUNCTION promptsync_refuse_change();
+CREATE TRIGGER prompts_number_rises BEFORE UPDATE OF "version_number" ON "prompts" FOR EACH ROW
+    WHEN (NEW."version_number" < OLD."version_number") EXECUTE FUNCTION promptsync_refuse_change();
+CREATE TRIGGER aliases_revision_rises BEFORE UPDATE OF "revision" ON "aliases" FOR EACH ROW
+    WHEN (NEW."revision" < OLD."revision") EXECUTE FUNCTION promptsync_refuse_change();
 
 -- A release is whole when it is committed: entries are added by the transaction that made it, or not at all.
 CREATE FUNCTION promptsync_refuse_late_entries() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -6,6 +6,7 @@ import type { Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import { refOf } from '../../lib/names.js'
 import { didYouMean } from '../../lib/suggest.js'
+import { promptNotFound } from '../prompts/resolve.service.js'
 import type { Alias, AliasPageQuery } from './aliases.schema.js'
 
 type Named = { number: number; label: string | null }
@@ -198,7 +199,7 @@ export async function requireAlias(db: Db, project: Project, name: string, promp
 export async function requirePromptId(db: Db, project: Project, name: string): Promise<bigint> {
   const prompt = await db.prompt.findUnique({ where: { projectId_name: { projectId: project.id, name } }, select: { id: true } })
   if (prompt) return prompt.id
-  throw new AppError('prompt.not_found', `No prompt "${name}" in project "${project.slug}". See GET /prompts.`)
+  throw await promptNotFound(db, project, name)
 }
 
 export async function getAlias({ db }: Deps, project: Project, name: string, prompt: string | undefined): Promise<Alias> {

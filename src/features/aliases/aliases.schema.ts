@@ -14,7 +14,7 @@ export const IfMatch = z
   .object({
     'if-match': z
       .string()
-      .regex(/^\s*(\*|"\d{1,9}"(\s*,\s*"\d{1,9}")*)\s*$/, 'must be "<revision>" as in the ETag, with its quotes')
+      .regex(/^\s*(\*|(W\/)?"\d{1,9}"(\s*,\s*(W\/)?"\d{1,9}")*)\s*$/, 'must be "<revision>" as in the ETag, with its quotes')
       .optional(),
   })
   .loose()

@@ -27,11 +27,11 @@ import type { Alias, AliasMove, MovedAlias } from './aliases.schema.js'
 /** What an alias becomes: its target (null once deleted), its canary, and the move on top of its rollback stack. */
 type NextState = { target: Target | null; canary: Canary | null; stack: 'push' | 'keep' | 'empty' | { top: bigint } }
 
-/** `If-Match`: `"<revision>"`, several of them, or `*` for any alias that exists. Throws `alias.moved`. */
+/** `If-Match`: `"<revision>"`, several of them, or `*` for any alias that exists; weak tags never match. Throws `alias.moved`. */
 export function checkRevision(name: string, row: AliasRow | null, ifMatch: string | undefined): void {
   if (ifMatch === undefined) return
   const exists = row !== null && row.deletedAt === null
-  if (exists && (ifMatch.trim() === '*' || ifMatch.includes(`"${row.revision}"`))) return
+  if (exists && (ifMatch.trim() === '*' || ifMatch.split(',').some((tag) => tag.trim() === `"${row.revision}"`))) return
   const now = exists ? `is at revision ${row.revision}, not ${ifMatch}` : `does not exist, so it is not at ${ifMatch}`
   throw new AppError('alias.moved', `Alias "${name}" ${now}. Read it again and retry.`)
 }

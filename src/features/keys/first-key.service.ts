@@ -60,8 +60,15 @@ async function followEnvironmentKey(deps: Deps, tx: Db): Promise<void> {
   }
   if (!hash) return
   const known = await tx.apiKey.findUnique({ where: { secretHash: hash } })
-  if (known && known.revokedAt === null) return
-  const data = { name: 'PROMPTSYNC_ADMIN_KEY', origin: 'environment', scopes: ['admin'], revokedAt: null, expiresAt: null }
+  if (known && known.revokedAt === null && known.projectId === null && known.scopes.includes('admin')) return
+  const data = {
+    name: 'PROMPTSYNC_ADMIN_KEY',
+    origin: 'environment',
+    projectId: null,
+    scopes: ['admin'],
+    revokedAt: null,
+    expiresAt: null,
+  }
   const { id } = known
     ? await tx.apiKey.update({ where: { id: known.id }, data })
     : await tx.apiKey.create({ data: { ...data, secretHash: hash } })
@@ -74,7 +81,13 @@ async function followEnvironmentKey(deps: Deps, tx: Db): Promise<void> {
 }
 
 async function makeFirstKey(deps: Deps, tx: Db, terminal: boolean): Promise<FirstKey> {
-  const usable = { revokedAt: null, OR: [{ expiresAt: null }, { expiresAt: { gt: deps.now() } }] }
+  // Without a global admin key nobody could ever make one again.
+  const usable = {
+    revokedAt: null,
+    projectId: null,
+    scopes: { has: 'admin' },
+    OR: [{ expiresAt: null }, { expiresAt: { gt: deps.now() } }],
+  }
   if (await tx.apiKey.findFirst({ where: usable, select: { id: true } })) return null
   const secret = createSecret()
   // The file comes before the row, so that a key that counts is never one that nobody has.

@@ -8,7 +8,11 @@ export const CreateKey = z.strictObject({
   name: text(100).min(1),
   project: ProjectSlug.nullable().optional().meta({ description: 'The one project the key may see; without it a global key.' }),
   scopes: z.array(Scope).min(1).max(scopes.length),
-  expiresAt: z.iso.datetime({ offset: true }).nullable().optional(),
+  expiresAt: z.iso
+    .datetime({ offset: true })
+    .refine((text) => new Date(text).getUTCFullYear() <= 9999, 'must be before the year 10000')
+    .nullable()
+    .optional(),
 })
 export type CreateKey = z.infer<typeof CreateKey>
 

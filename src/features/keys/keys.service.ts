@@ -1,7 +1,8 @@
 import { timingSafeEqual } from 'node:crypto'
+import { isConnectionLoss } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
-import type { Actor, CheckedKey, Project, Scope } from '../../lib/access.js'
+import { type Actor, type CheckedKey, hasScope, type Project, type Scope } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { createSecret, hashSecret } from '../../lib/secrets.js'
@@ -13,21 +14,43 @@ import type { CreateKey, Key, NewKey } from './keys.schema.js'
 const recheckMs = 8_000
 const maxSecretLength = 512
 
+/** While the database is away, a key that was good this long ago keeps its reads; its expiry still holds. */
+const graceMs = 60 * 60 * 1_000
+
 /** The actor of a key that was sent. Throws `auth.*` for one that is not good. */
 export async function authenticate(deps: Deps, secret: string): Promise<Actor> {
   const now = deps.now()
   const hash = hashSecret(secret.slice(0, maxSecretLength))
   const cacheKey = Buffer.from(hash).toString('hex')
-  let key = deps.keys.get(cacheKey)
-  if (!key || now.getTime() - key.checkedAtMs >= recheckMs) {
-    key = await loadKey(deps, hash, now)
-    deps.keys.set(cacheKey, key)
-  }
+  const { key, isConfirmed } = await checkKey(deps, cacheKey, hash, now)
   if (key.revokedAt) throw new AppError('auth.revoked', `Key "${key.actor.name}" was revoked. Use another key.`)
   if (key.expiresAt && key.expiresAt <= now)
     throw new AppError('auth.expired', `Key "${key.actor.name}" has expired. Use another key.`)
   if (key.actor.keyId) deps.keyUses.set(key.actor.keyId, now)
-  return key.actor
+  return isConfirmed ? key.actor : { ...key.actor, scopes: hasScope(key.actor, 'prompts:read') ? ['prompts:read'] : [] }
+}
+
+/** The key as it was read within the last seconds, or, unconfirmed, as it was known before the database went away. */
+async function checkKey(
+  deps: Deps,
+  cacheKey: string,
+  hash: Uint8Array<ArrayBuffer>,
+  now: Date,
+): Promise<{ key: CheckedKey; isConfirmed: boolean }> {
+  const known = deps.keys.get(cacheKey)
+  const age = known ? now.getTime() - known.checkedAtMs : Number.POSITIVE_INFINITY
+  if (known && age < recheckMs) return { key: known, isConfirmed: true }
+  try {
+    const read = await loadKey(deps, hash, now)
+    // A revocation here while the key was being read is newer than what was read.
+    const current = deps.keys.get(cacheKey)
+    const key = current && current !== known && current.revokedAt ? current : read
+    deps.keys.set(cacheKey, key)
+    return { key, isConfirmed: true }
+  } catch (error) {
+    if (known && age < graceMs && isConnectionLoss(error)) return { key: known, isConfirmed: false }
+    throw error
+  }
 }
 
 async function loadKey({ db }: Deps, hash: Uint8Array<ArrayBuffer>, now: Date): Promise<CheckedKey> {
@@ -117,19 +140,27 @@ export async function revokeKey(deps: Deps, by: { actor: Actor; requestId: strin
     })
     return { key: toKey(after), hash: row.secretHash }
   })
-  deps.keys.delete(Buffer.from(revoked.hash).toString('hex'))
+  const cacheKey = Buffer.from(revoked.hash).toString('hex')
+  const cached = deps.keys.get(cacheKey)
+  if (cached) deps.keys.set(cacheKey, { ...cached, revokedAt: deps.now() })
   return revoked.key
 }
 
 /** Writes the last uses noted since the last call, in one statement. */
 export async function flushKeyUses({ db, keyUses }: Deps): Promise<void> {
   if (keyUses.size === 0) return
-  const uses = [...keyUses].map(([id, at]) => ({ id, at: at.toISOString() }))
+  const noted = [...keyUses]
   keyUses.clear()
-  await db.$executeRaw`
-    UPDATE api_keys SET last_used_at = used.at
-    FROM json_to_recordset(${JSON.stringify(uses)}::json) AS used(id uuid, at timestamptz)
-    WHERE api_keys.id = used.id`
+  const uses = JSON.stringify(noted.map(([id, at]) => ({ id, at: at.toISOString() })))
+  try {
+    await db.$executeRaw`
+      UPDATE api_keys SET last_used_at = used.at
+      FROM json_to_recordset(${uses}::json) AS used(id uuid, at timestamptz)
+      WHERE api_keys.id = used.id`
+  } catch (error) {
+    for (const [id, at] of noted) if (!keyUses.has(id)) keyUses.set(id, at)
+    throw error
+  }
 }
 
 type KeyRow = {

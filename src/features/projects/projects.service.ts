@@ -1,5 +1,5 @@
 import type { Db } from '../../database/connect.js'
-import { isConnectionLoss, isUniqueViolation } from '../../database/failures.js'
+import { isConnectionLoss, isContention } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import type { Actor, Project } from '../../lib/access.js'
@@ -20,6 +20,9 @@ type Row = {
   updatedAt: Date
 }
 
+/** A write waits this long for those of other instances. */
+const lockTimeoutMs = 30_000
+
 function toProject({ publicRead, scan, defaultAlias, ...row }: Row): Project {
   return { ...row, settings: { publicRead, scan: scan as Project['settings']['scan'], defaultAlias } }
 }
@@ -31,6 +34,21 @@ export function toProjectAnswer({ slug, name, settings, createdAt, updatedAt }: 
 export async function findProject({ db }: Pick<Deps, 'db'>, key: { slug: string } | { id: bigint }): Promise<Project | null> {
   const row = await db.project.findUnique({ where: key })
   return row && toProject(row)
+}
+
+/** `findProject` for the read path: while the database is away, the project as it was last read. */
+export async function findKnownProject(deps: Deps, key: { slug: string } | { id: bigint }): Promise<Project | null> {
+  const cacheKey = 'slug' in key ? key.slug : `#${key.id}`
+  try {
+    const project = await findProject(deps, key)
+    if (project) deps.projects.set(cacheKey, project)
+    else deps.projects.delete(cacheKey)
+    return project
+  } catch (error) {
+    const known = deps.projects.get(cacheKey)
+    if (known && isConnectionLoss(error)) return known
+    throw error
+  }
 }
 
 const projectList = pagedList<[slug: string]>('projects', ['text'])
@@ -105,7 +123,9 @@ export async function writeProject<T>(
 ): Promise<T> {
   return queued(deps, project.slug, () =>
     transact(deps, async (tx) => {
-      await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR UPDATE`
+      await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
+      // The weaker lock lets rows that refer to the project, keys say, be written meanwhile.
+      await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR NO KEY UPDATE`
       const row = await tx.project.findUnique({ where: { id: project.id } })
       if (!row) throw new AppError('project.not_found', `Project "${project.slug}" is gone.`)
       return work(tx, { ...toProject(row), releaseNumber: row.releaseNumber })
@@ -146,8 +166,8 @@ export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>): Pro
         },
       )
     }
-    if (isUniqueViolation(error)) {
-      throw new AppError('write.busy', 'Another write took the same name at the same moment. Nothing was changed; try again.', {
+    if (isContention(error)) {
+      throw new AppError('write.busy', 'Another write was in the way. Nothing was changed; try again.', {
         cause: error,
         headers: { 'retry-after': '1' },
       })

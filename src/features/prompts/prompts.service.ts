@@ -1,15 +1,15 @@
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
-import { AppError } from '../../errors.js'
 import { Prisma } from '../../generated/prisma/client.js'
 import type { Caller, Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import { refOf } from '../../lib/names.js'
 import type { PageQuery } from '../../lib/schemas.js'
-import { didYouMean } from '../../lib/suggest.js'
 import { recordAudit } from '../audit/audit.service.js'
 import { writeProject } from '../projects/projects.service.js'
+import { heldVersion } from '../releases/snapshots.service.js'
 import type { Prompt, PromptListQuery, UpdatePrompt, Version } from './prompts.schema.js'
+import { promptNotFound } from './resolve.service.js'
 
 type Row = {
   id: bigint
@@ -27,7 +27,7 @@ type Row = {
   latest_created_at: Date | null
 }
 
-/** Aliases shown with one prompt; GET /aliases lists them all. */
+/** Project aliases shown with a prompt, the first by name; GET /aliases lists them all. */
 const maxAliasesShown = 100
 
 const selectPrompts = Prisma.sql`
@@ -73,18 +73,7 @@ export async function getPrompt({ db }: { db: Db }, project: Project, name: stri
 async function requirePrompt(db: Db, project: Project, name: string): Promise<Row> {
   const [row] = await db.$queryRaw<Row[]>`${selectPrompts} WHERE p.project_id = ${project.id} AND p.name = ${name}`
   if (row) return row
-  const near = await db.prompt.findMany({
-    where: { projectId: project.id, archivedAt: null, name: { startsWith: name.slice(0, 1) } },
-    select: { name: true },
-    take: 500,
-  })
-  throw new AppError(
-    'prompt.not_found',
-    `No prompt "${name}" in project "${project.slug}".${didYouMean(
-      name,
-      near.map((other) => other.name),
-    )}`,
-  )
+  throw await promptNotFound(db, project, name)
 }
 
 type AliasOfPrompt = {
@@ -100,15 +89,22 @@ type AliasOfPrompt = {
 /** Which aliases give which version of some prompts: their pins, and project aliases that no pin hides. */
 async function aliasesOf(db: Db, project: Project, promptIds: bigint[]): Promise<Map<bigint, Prompt['aliases']>> {
   const rows = await db.$queryRaw<AliasOfPrompt[]>`
-    SELECT DISTINCT ON (p.id, a.name) p.id AS prompt_id, a.name, a.prompt_id IS NOT NULL AS pinned, v.number, v.label, r.number AS release_number, r.label AS release_label
-    FROM unnest(${promptIds}::bigint[]) AS p(id)
-    JOIN aliases a ON a.project_id = ${project.id} AND a.deleted_at IS NULL AND (a.prompt_id IS NULL OR a.prompt_id = p.id)
-    LEFT JOIN releases r ON r.id = a.release_id
-    LEFT JOIN LATERAL (
-      SELECT e.version_id FROM release_entries e
-      WHERE e.prompt_id = p.id AND e.release_id = ANY(r.lineage) ORDER BY e.release_id DESC LIMIT 1) held ON true
-    JOIN versions v ON v.id = coalesce(a.version_id, held.version_id)
-    ORDER BY p.id, a.name, pinned DESC`
+    WITH p AS (SELECT unnest(${promptIds}::bigint[]) AS id),
+    project_aliases AS (
+      SELECT name, release_id FROM aliases
+      WHERE project_id = ${project.id} AND prompt_id IS NULL AND deleted_at IS NULL ORDER BY name LIMIT ${maxAliasesShown}),
+    held AS (
+      SELECT r.id AS release_id, p.id AS prompt_id, r.number, r.label, (${heldVersion(Prisma.sql`r.lineage`, Prisma.sql`p.id`)}) AS version_id
+      FROM p CROSS JOIN releases r WHERE r.id IN (SELECT release_id FROM project_aliases)),
+    given AS (
+      SELECT held.prompt_id, a.name, false AS pinned, held.version_id, held.number AS release_number, held.label AS release_label
+      FROM project_aliases a JOIN held ON held.release_id = a.release_id
+      UNION ALL
+      SELECT a.prompt_id, a.name, true, a.version_id, NULL, NULL
+      FROM p JOIN aliases a ON a.prompt_id = p.id WHERE a.project_id = ${project.id} AND a.deleted_at IS NULL)
+    SELECT DISTINCT ON (g.prompt_id, g.name) g.prompt_id, g.name, g.pinned, v.number, v.label, g.release_number, g.release_label
+    FROM given g JOIN versions v ON v.id = g.version_id
+    ORDER BY g.prompt_id, g.name, g.pinned DESC`
   const byPrompt = new Map<bigint, Prompt['aliases']>()
   for (const row of rows) {
     const aliases = byPrompt.get(row.prompt_id) ?? []

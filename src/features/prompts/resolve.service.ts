@@ -1,10 +1,12 @@
 import type { Db } from '../../database/connect.js'
 import { AppError, type ErrorCode } from '../../errors.js'
+import { Prisma } from '../../generated/prisma/client.js'
 import type { Project } from '../../lib/access.js'
 import type { Message, Variant, VersionContent } from '../../lib/content-hash.js'
 import { aliasPattern, commitPattern, parseNumber, refOf } from '../../lib/names.js'
 import { didYouMean } from '../../lib/suggest.js'
 import { findByCommit, knownRefs } from '../releases/releases.service.js'
+import { heldVersion } from '../releases/snapshots.service.js'
 
 /** A canary as resolution sees it: the other target, and what decides who gets it. */
 export type CanaryChoice<Target> = { target: Target; basisPoints: number; salt: string }
@@ -54,7 +56,7 @@ type CandidateRow = {
  */
 export async function resolveRef(db: Db, project: Project, name: string, ref: string): Promise<Choice> {
   const found = await findCandidates(db, project, name, ref)
-  if (found.prompt_id === null) throw new AppError('prompt.not_found', await unknownPrompt(db, project, name))
+  if (found.prompt_id === null) throw await promptNotFound(db, project, name)
   const choice = pickCandidate(found, found.prompt_id) ?? (await resolveCommit(db, project, ref, found.prompt_id))
   if (choice) return choice
   if (ref !== 'latest') throw await unknownRef(db, project, name, ref)
@@ -124,15 +126,14 @@ async function resolveCommit(db: Db, project: Project, ref: string, promptId: bi
   return release && { promptId, by: 'commit', releaseId: release.id }
 }
 
-async function unknownPrompt(db: Db, project: Project, name: string): Promise<string> {
+/** The error for a prompt that the project does not have, with the nearest name. */
+export async function promptNotFound(db: Db, project: Project, name: string): Promise<AppError> {
   const near = await db.$queryRaw<{ name: string }[]>`
     SELECT name FROM prompts WHERE project_id = ${project.id} AND archived_at IS NULL
       AND left(name, 1) = left(${name}, 1) AND abs(length(name) - length(${name})) <= 3
     ORDER BY abs(length(name) - length(${name})), name LIMIT 500`
-  return `No prompt "${name}" in project "${project.slug}".${didYouMean(
-    name,
-    near.map((row) => row.name),
-  )}`
+  const names = near.map((row) => row.name)
+  return new AppError('prompt.not_found', `No prompt "${name}" in project "${project.slug}".${didYouMean(name, names)}`)
 }
 
 async function unknownRef(db: Db, project: Project, name: string, ref: string): Promise<AppError> {
@@ -170,10 +171,13 @@ type VersionRow = {
   git_commit: string | null
 }
 
+const versionColumns = Prisma.sql`
+  v.id::text, v.number, v.label, v.type, v.template, v.content, v.messages, v.config, v.inputs, v.variants,
+  v.content_hash, v.path, v.created_at, made.number AS made_number, made.label AS made_label, made.git_repo, made.git_commit`
+
 export async function loadVersion(db: Db, versionId: string): Promise<LoadedVersion> {
   const [row] = await db.$queryRaw<VersionRow[]>`
-    SELECT v.id::text, v.number, v.label, v.type, v.template, v.content, v.messages, v.config, v.inputs, v.variants,
-      v.content_hash, v.path, v.created_at, made.number AS made_number, made.label AS made_label, made.git_repo, made.git_commit
+    SELECT ${versionColumns}
     FROM versions v JOIN releases made ON made.id = v.release_id WHERE v.id = ${versionId}::uuid`
   if (!row) throw new Error(`Version ${versionId} is gone.`)
   return toLoadedVersion(row)
@@ -186,13 +190,10 @@ export async function loadInRelease(
   promptId: bigint,
 ): Promise<{ release: string; version: LoadedVersion | null }> {
   const [row] = await db.$queryRaw<(Partial<VersionRow> & { named_number: number; named_label: string | null })[]>`
-    SELECT v.id::text, v.number, v.label, v.type, v.template, v.content, v.messages, v.config, v.inputs, v.variants,
-      v.content_hash, v.path, v.created_at, made.number AS made_number, made.label AS made_label, made.git_repo, made.git_commit,
+    SELECT ${versionColumns},
       named.number AS named_number, named.label AS named_label
     FROM releases named
-    LEFT JOIN LATERAL (
-      SELECT e.version_id FROM release_entries e
-      WHERE e.prompt_id = ${promptId} AND e.release_id = ANY(named.lineage) ORDER BY e.release_id DESC LIMIT 1) held ON true
+    LEFT JOIN LATERAL (${heldVersion(Prisma.sql`named.lineage`, Prisma.sql`${promptId}`)}) held ON true
     LEFT JOIN versions v ON v.id = held.version_id
     LEFT JOIN releases made ON made.id = v.release_id
     WHERE named.id = ${releaseId}`

@@ -1,11 +1,12 @@
 import type { Db } from '../../database/connect.js'
 import { AppError } from '../../errors.js'
+import { Prisma } from '../../generated/prisma/client.js'
 import type { Project } from '../../lib/access.js'
 import { type AliasRow, findAliasRow, targetOf } from '../aliases/alias-rows.service.js'
 import { refuseMove } from '../aliases/aliases.service.js'
 import { type PlannedChange, regressions } from '../releases/regressions.service.js'
 import { findByLabelOrNumber, findNewestRelease, type ReleaseRow, resolveRelease } from '../releases/releases.service.js'
-import { type Held, readSnapshot } from '../releases/snapshots.service.js'
+import { type Held, heldVersion, readSnapshot } from '../releases/snapshots.service.js'
 import type { PreparedPrompt, PreparedPush } from './prepare.service.js'
 
 /** A prompt as the project has it, with its version in the base and its newest one. */
@@ -50,7 +51,7 @@ export async function planPush(db: Db, project: Project, push: PreparedPush, ifM
     ? await matchLabelled(db, project, push, labelled)
     : await planContent(db, project, push, aliasRelease, label !== undefined)
 
-  const from = aliasRelease ?? (aliasName === undefined && !labelled ? await findNewestRelease(db, project) : null)
+  const from = aliasRelease ?? (labelled ? null : await findNewestRelease(db, project))
   const warnings = from ? await regressionsOf(db, from, content) : []
   const alias =
     aliasName === undefined
@@ -149,9 +150,7 @@ async function findKnown(
       base.id::text AS base_id, base.number AS base_number, base.label AS base_label, base.content_hash AS base_hash
     FROM prompts p
     LEFT JOIN versions newest ON newest.prompt_id = p.id AND newest.number = p.version_number
-    LEFT JOIN LATERAL (
-      SELECT e.version_id FROM release_entries e
-      WHERE e.prompt_id = p.id AND e.release_id = ANY(${lineage}) ORDER BY e.release_id DESC LIMIT 1) held ON true
+    LEFT JOIN LATERAL (${heldVersion(Prisma.sql`${lineage}`, Prisma.sql`p.id`)}) held ON true
     LEFT JOIN versions base ON base.id = held.version_id
     WHERE p.project_id = ${project.id} AND p.name = ANY(${names})`
   const held = (

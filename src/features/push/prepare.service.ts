@@ -1,6 +1,6 @@
 import { AppError, type ErrorCode, type Finding } from '../../errors.js'
 import type { ProjectSettings } from '../../lib/access.js'
-import { type Body, contentHash, type VersionContent } from '../../lib/content-hash.js'
+import { type Body, hashSerialized, serializeVersion, type VersionContent } from '../../lib/content-hash.js'
 import { parsePromptFile } from '../../lib/files.js'
 import { scanContent } from '../../lib/scan.js'
 import { stripCredentials } from '../../lib/secrets.js'
@@ -10,7 +10,7 @@ import { TemplateError } from '../../lib/template/template-error.js'
 import { joinPath } from '../../lib/text.js'
 import { codeOf, invalid, maxFindings, toFindings } from '../../lib/validation.js'
 import type { GitInfo } from '../releases/releases.service.js'
-import { PushEnvelope, PushFile, PushPrompt } from './push.schema.js'
+import { maxVersionBytes, PushEnvelope, PushFile, PushPrompt } from './push.schema.js'
 
 /** A pushed prompt that is valid and hashed. `where` is its place in the request. */
 export type PreparedPrompt = {
@@ -85,7 +85,7 @@ async function readPrompts(rawPrompts: unknown[], rawFiles: unknown[], request: 
 function readPrompt(raw: unknown, where: string, template: VersionContent['template']): Read {
   const parsed = PushPrompt.safeParse(raw)
   if (!parsed.success) return { code: codeOf(parsed.error.issues), findings: toFindings(parsed.error.issues, where) }
-  return { prompt: prepare(parsed.data, where, null, template), warnings: [] }
+  return prepare(parsed.data, { where, path: null, template, warnings: [] })
 }
 
 function readFile(raw: unknown, where: string, template: VersionContent['template']): Read {
@@ -95,7 +95,7 @@ function readFile(raw: unknown, where: string, template: VersionContent['templat
   try {
     const file = parsePromptFile(path, content, where)
     const prompt = PushPrompt.safeParse({ name: file.name, ...file.fields })
-    if (prompt.success) return { prompt: prepare(prompt.data, where, path, template), warnings: file.warnings }
+    if (prompt.success) return prepare(prompt.data, { where, path, template, warnings: file.warnings })
     const findings = toFindings(prompt.error.issues, where)
     return {
       code: codeOf(prompt.error.issues),
@@ -108,7 +108,9 @@ function readFile(raw: unknown, where: string, template: VersionContent['templat
   }
 }
 
-function prepare(prompt: PushPrompt, where: string, path: string | null, template: VersionContent['template']): PreparedPrompt {
+type Origin = Pick<PreparedPrompt, 'where' | 'path'> & { template: VersionContent['template']; warnings: string[] }
+
+function prepare(prompt: PushPrompt, { where, path, template, warnings }: Origin): Read {
   const { name, title, description, labels, metadata, messages, variants = [] } = prompt
   const content: VersionContent = {
     type: messages ? 'chat' : 'text',
@@ -121,7 +123,12 @@ function prepare(prompt: PushPrompt, where: string, path: string | null, templat
   const fields = Object.fromEntries(
     Object.entries({ title, description, labels, metadata }).filter(([, value]) => value !== undefined),
   )
-  return { name, where, path, fields, content, contentHash: contentHash(content) }
+  const serialized = serializeVersion(content)
+  if (Buffer.byteLength(serialized) > maxVersionBytes) {
+    const message = `Prompt "${name}" is over ${maxVersionBytes / 1024 ** 2} MiB with its variants. Split it.`
+    return { code: 'content.too_large', findings: [{ path: where, message }] }
+  }
+  return { prompt: { name, where, path, fields, content, contentHash: hashSerialized(serialized) }, warnings }
 }
 
 function bodyOf({ content, messages }: { content?: string | undefined; messages?: Body['messages'] | undefined }): Body {

@@ -5,6 +5,8 @@ import { IfMatch } from '../aliases/aliases.schema.js'
 import { promptFields } from '../prompts/prompts.schema.js'
 
 export const maxContentBytes = 256 * 1024
+/** Of a whole version as it is hashed: every read of it costs as much. */
+export const maxVersionBytes = 1024 * 1024
 export const maxPrompts = 20_000
 
 const tooLarge = `is over ${maxContentBytes / 1024} KiB. Split the prompt.`

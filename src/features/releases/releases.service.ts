@@ -7,7 +7,7 @@ import { commitPattern, parseNumber, refOf } from '../../lib/names.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { didYouMean } from '../../lib/suggest.js'
 import type { Release, ReleaseSnapshot } from './releases.schema.js'
-import { countSnapshot, lineageOn, readSnapshot, type SnapshotChange, writeEntries } from './snapshots.service.js'
+import { countSnapshot, lineageOn, readSnapshot } from './snapshots.service.js'
 
 /** A release as it is stored. */
 export type ReleaseRow = {
@@ -128,18 +128,6 @@ export async function insertRelease(db: Db, project: Project, release: NewReleas
       actor,
     },
   })
-}
-
-/** `insertRelease` and its entries in one, for changes whose versions exist already. */
-export async function createRelease(
-  db: Db,
-  project: Project,
-  release: NewRelease,
-  changes: SnapshotChange[],
-): Promise<ReleaseRow> {
-  const row = await insertRelease(db, project, release)
-  await writeEntries(db, row.id, release.base, changes)
-  return row
 }
 
 /** Links a commit to a release; true when that is new. */

@@ -22,13 +22,16 @@ type Line = { id: bigint; lineage: bigint[] }
 /** Prompts are looked up by these conditions, all optional; a page is by name. */
 type Selection = { after?: string; limit?: number }
 
-/** The version of one prompt in a release: one indexed statement, whatever the number of releases. */
+/** The version of one prompt along a lineage (null where it was removed), as SQL: one indexed look-up, whatever the number of releases. */
+export const heldVersion = (lineage: Prisma.Sql, promptId: Prisma.Sql) => Prisma.sql`
+  SELECT e.version_id FROM release_entries e
+  WHERE e.prompt_id = ${promptId} AND e.release_id = ANY(${lineage}) ORDER BY e.release_id DESC LIMIT 1`
+
+/** The version of one prompt in a release, or null. */
 export async function findInRelease(db: Db, lineage: bigint[], promptId: bigint): Promise<string | null> {
-  const [entry] = await db.$queryRaw<{ version_id: string | null }[]>`
-    SELECT version_id::text FROM release_entries
-    WHERE prompt_id = ${promptId} AND release_id = ANY(${lineage})
-    ORDER BY release_id DESC LIMIT 1`
-  return entry?.version_id ?? null
+  const [held] = await db.$queryRaw<{ version_id: string | null }[]>`
+    SELECT held.version_id::text FROM (${heldVersion(Prisma.sql`${lineage}`, Prisma.sql`${promptId}`)}) held`
+  return held?.version_id ?? null
 }
 
 /** The newest entry of each prompt along a lineage, removals included. */

@@ -2,6 +2,8 @@ import type { Token } from 'nunjucks/src/parser.js'
 import { type Position, quote, syntax, type TemplateError, tooComplex, unsupported } from './template-error.js'
 
 const maxTokens = 10_000
+/** Tags, comments and raw blocks: also those that leave no token. */
+const maxMarks = 20_000
 const maxBracketDepth = 100
 const maxPrefixRun = 20
 
@@ -87,6 +89,7 @@ export class Scanner {
   readonly #tokens: Token[] = []
   readonly #lines: LineCounter
   #offset = 0
+  #marks = 0
   #trimsNextText = false
   #brackets: string[] = []
   #prefixRun = 0
@@ -102,6 +105,9 @@ export class Scanner {
       opener.lastIndex = this.#offset
       const start = opener.exec(this.#source)?.index ?? this.#source.length
       const mark = this.#source.slice(start, start + 2)
+      this.#marks += 1
+      if (this.#marks > maxMarks)
+        throw tooComplex(`The template has more than ${maxMarks} tags and comments. Split the prompt.`, this.#at(start))
       const trimsEnd = this.#source[start + 2] === '-'
       this.#data(this.#offset, start, this.#trimsNextText, trimsEnd)
       this.#trimsNextText = false
