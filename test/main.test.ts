@@ -1,55 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
-import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { createPostgresDatabase, isPostgres, type Teardown } from './helpers/service.js'
+import { makeDirectory, makeEnvironment, run, serve } from './helpers/process.js'
+import { isPostgres } from './helpers/service.js'
 
 // Starting processes is slow and mostly waiting: these tests run side by side.
 t.jobs = 3
-
-type Process = { child: ChildProcess; url: string; stdout(): string; stderr(): string; exited: Promise<number | null> }
-
-/** The process as it is run in production, but for the build: the loader strips the types. */
-function run(args: string[], env: Record<string, string>): Omit<Process, 'url'> {
-  const child = spawn(process.execPath, ['--import', './scripts/ts-loader.mjs', 'src/main.ts', ...args], {
-    env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const output = { stdout: '', stderr: '' }
-  child.stdout?.on('data', (chunk) => (output.stdout += chunk))
-  child.stderr?.on('data', (chunk) => (output.stderr += chunk))
-  const exited = new Promise<number | null>((resolve) => child.on('close', resolve))
-  return { child, stdout: () => output.stdout, stderr: () => output.stderr, exited }
-}
-
-async function serve(t: Teardown, env: Record<string, string>): Promise<Process> {
-  const started = run(['serve'], env)
-  t.teardown(() => started.child.kill('SIGKILL'))
-  const url = await new Promise<string>((resolve, reject) => {
-    started.child.stdout?.on('data', () => {
-      const match = /listens on (http:\S+)/.exec(started.stdout())
-      if (match?.[1] && started.stdout().includes('/prompts -d ')) resolve(match[1])
-    })
-    started.exited.then((code) => reject(new Error(`exited with ${code}: ${started.stderr()}`)))
-  })
-  return { ...started, url }
-}
-
-async function makeDirectory(t: Teardown): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'promptsync-main-'))
-  t.teardown(() => rm(directory, { recursive: true, force: true }))
-  return directory
-}
-
-/** The engine the suite runs on: an own directory, or an own database. */
-async function makeEnvironment(t: Teardown): Promise<{ directory: string; env: Record<string, string> }> {
-  const directory = await makeDirectory(t)
-  const database: Record<string, string> = isPostgres ? { DATABASE_URL: await createPostgresDatabase(t) } : {}
-  return { directory, env: { PROMPTSYNC_DATA_DIR: directory, ...database } }
-}
 
 /** Runs a pasted line in a shell. */
 async function paste(line: string, env: Record<string, string> = {}): Promise<string> {
@@ -102,59 +60,6 @@ t.test('a first start on nothing', { buffered: true }, async (t) => {
     t.equal(await second.exited, 0)
     if (!isPostgres) t.notOk(existsSync(join(directory, 'lock')), 'the lock is gone')
   })
-})
-
-t.test('SIGTERM finishes the request in flight and closes within ten seconds', { buffered: true }, async (t) => {
-  const { directory, env } = await makeEnvironment(t)
-  const service = await serve(t, env)
-  const secret = (await readFile(join(directory, 'admin-key'), 'utf8')).trim()
-  const body = JSON.stringify({ prompts: [{ name: 'late', content: 'arrived' }] })
-  const { hostname, port } = new URL(service.url)
-  const socket = connect(Number(port), hostname)
-  t.teardown(() => socket.destroy())
-  let received = ''
-  socket.on('data', (chunk) => (received += chunk))
-  const answered = new Promise((resolve) => socket.on('close', resolve))
-  socket.write(
-    `POST /prompts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${secret}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 10)}`,
-  )
-  // A request that was answered after the half was sent shows that the server has begun to read it.
-  await fetch(`${service.url}/livez`)
-  const startedAt = performance.now()
-  service.child.kill('SIGTERM')
-  await untilRefused(service.url)
-  socket.write(body.slice(10))
-  await answered
-  t.match(received, /^HTTP\/1\.1 201 /)
-  t.equal(await service.exited, 0)
-  t.ok(performance.now() - startedAt < 10_000)
-})
-
-/** Resolves once new connections are refused: the server is closing. */
-async function untilRefused(url: string): Promise<void> {
-  for (;;) {
-    try {
-      await fetch(`${url}/livez`, { headers: { connection: 'close' } })
-    } catch {
-      // Refused: what was waited for.
-      return
-    }
-  }
-}
-
-t.test('a request that never ends does not keep the process over ten seconds', { buffered: true }, async (t) => {
-  const { env } = await makeEnvironment(t)
-  const service = await serve(t, env)
-  const { hostname, port } = new URL(service.url)
-  const socket = connect(Number(port), hostname)
-  t.teardown(() => socket.destroy())
-  socket.on('error', () => socket.destroy())
-  socket.write('POST /keys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{')
-  await fetch(`${service.url}/livez`)
-  const startedAt = performance.now()
-  service.child.kill('SIGTERM')
-  await service.exited
-  t.ok(performance.now() - startedAt < 10_000)
 })
 
 t.test('the command line', { buffered: true }, async (t) => {

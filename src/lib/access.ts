@@ -9,12 +9,14 @@ export type Actor = {
   scopes: readonly Scope[]
   /** The one project the key may see, or null for a global key. */
   projectId: bigint | null
+  /** False for a key that could not be checked again because the database is away: it keeps its reads. */
+  isConfirmed: boolean
 }
 
 /** A key as the database last told of it. */
 export type CheckedKey = { actor: Actor; expiresAt: Date | null; revokedAt: Date | null; checkedAtMs: number }
 
-export const anonymous: Actor = { keyId: null, name: 'anonymous', scopes: [], projectId: null }
+export const anonymous: Actor = { keyId: null, name: 'anonymous', scopes: [], projectId: null, isConfirmed: true }
 
 export type ProjectSettings = { publicRead: boolean; scan: 'warn' | 'block' | 'off'; defaultAlias: string }
 

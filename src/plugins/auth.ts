@@ -93,6 +93,15 @@ async function admit(
     }
     throw new AppError('project.not_found', `No project "${named ?? fallback}" is known to this key.`)
   }
+  if (!actor.isConfirmed && scope !== 'prompts:read') {
+    throw new AppError(
+      'database.unavailable',
+      'The database does not answer, so this key cannot be checked. Nothing was changed; try again.',
+      {
+        headers: { 'retry-after': '1' },
+      },
+    )
+  }
   if (!isPublicRead && !hasScope(actor, scope)) {
     throw new AppError(
       'scope.missing',

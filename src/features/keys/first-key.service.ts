@@ -17,7 +17,7 @@ export type FirstKey = { secret: string } | { file: string } | null
 export class FirstKeyFailed extends Error {}
 
 const system: { actor: Actor; requestId: string } = {
-  actor: { keyId: null, name: 'system', scopes: ['admin'], projectId: null },
+  actor: { keyId: null, name: 'system', scopes: ['admin'], projectId: null, isConfirmed: true },
   requestId: 'start',
 }
 

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import { isConnectionLoss } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
-import { type Actor, type CheckedKey, hasScope, type Project, type Scope } from '../../lib/access.js'
+import type { Actor, CheckedKey, Project, Scope } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { createSecret, hashSecret } from '../../lib/secrets.js'
@@ -27,7 +27,7 @@ export async function authenticate(deps: Deps, secret: string): Promise<Actor> {
   if (key.expiresAt && key.expiresAt <= now)
     throw new AppError('auth.expired', `Key "${key.actor.name}" has expired. Use another key.`)
   if (key.actor.keyId) deps.keyUses.set(key.actor.keyId, now)
-  return isConfirmed ? key.actor : { ...key.actor, scopes: hasScope(key.actor, 'prompts:read') ? ['prompts:read'] : [] }
+  return { ...key.actor, isConfirmed }
 }
 
 /** The key as it was read within the last seconds, or, unconfirmed, as it was known before the database went away. */
@@ -59,7 +59,7 @@ async function loadKey({ db }: Deps, hash: Uint8Array<ArrayBuffer>, now: Date): 
     throw new AppError('auth.invalid', 'The key is not known here. Check that it is complete and meant for this server.')
   }
   return {
-    actor: { keyId: row.id, name: row.name, scopes: row.scopes as Scope[], projectId: row.projectId },
+    actor: { keyId: row.id, name: row.name, scopes: row.scopes as Scope[], projectId: row.projectId, isConfirmed: true },
     expiresAt: row.expiresAt,
     revokedAt: row.revokedAt,
     checkedAtMs: now.getTime(),
