@@ -1,4 +1,5 @@
 import t from 'tap'
+import { startDetachable } from './helpers/detachable.js'
 import { startService } from './helpers/service.js'
 
 t.test('what one call may cost is bounded', async (t) => {
@@ -64,14 +65,14 @@ t.test('a push on an older base tells what a new alias would lose against the ne
 })
 
 t.test('while the database is away', async (t) => {
-  const service = await startService(t)
-  const { deps, call, clock } = service
+  const { detachable: service, takeAway } = await startDetachable(t)
+  const { call, clock } = service
   const { secret } = await service.createKey({ name: 'app', scopes: ['prompts:read'] })
   await service.push({ prompts: [{ name: 'known', content: 'x' }] })
   for (const key of [secret, service.adminKey]) t.equal((await call('/prompts/known/latest', { key })).status, 200)
   await call('/projects/default', { method: 'PATCH', body: { settings: { publicRead: true } } })
   t.equal((await call('/prompts/known/latest', { key: null })).status, 200)
-  await deps.close()
+  await takeAway()
   clock.advance(60_000)
 
   t.test('a key that was good keeps its reads for an hour: built-ins and fallbacks answer', async (t) => {

@@ -9,6 +9,7 @@ import type { Connection } from '../../src/database/connect.js'
 import { assembleDeps, type Deps } from '../../src/deps.js'
 import { FirstKeyFailed, prepareDatabase } from '../../src/features/keys/first-key.service.js'
 import { flushKeyUses } from '../../src/features/keys/keys.service.js'
+import { refused } from '../helpers/assertions.js'
 import { type Answer, type CallOptions, isPostgres, openDatabase, startService } from '../helpers/service.js'
 
 type Tap = typeof t
@@ -28,11 +29,6 @@ async function makeProject(settings: object = {}) {
     project,
     keyOf: async (...scopes: string[]) => (await service.createKey({ name: scopes.join(), project, scopes })).secret,
   }
-}
-
-function refused(t: Pick<Tap, 'equal'>, answer: Answer, status: number, code: string): void {
-  t.equal(answer.status, status, answer.body.detail)
-  t.equal(answer.body.code, code, answer.body.detail)
 }
 
 /** Runs `work` and checks that it left every table as it was. */

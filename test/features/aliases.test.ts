@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { refused, shows } from '../helpers/assertions.js'
 import { type Answer, type CallOptions, startService } from '../helpers/service.js'
 
 type Tap = typeof t
@@ -38,16 +39,6 @@ async function makeProject(releases = 0) {
 }
 
 const prompts = (contents: Record<string, string>) => Object.entries(contents).map(([name, content]) => ({ name, content }))
-
-function refused(t: Pick<Tap, 'equal'>, answer: Answer, status: number, code: string): void {
-  t.equal(answer.status, status, answer.body.detail)
-  t.equal(answer.body.code, code, answer.body.detail)
-}
-
-/** Checks some fields of a body, each exactly. */
-function shows(t: Pick<Tap, 'strictSame'>, body: Record<string, unknown>, fields: Record<string, unknown>): void {
-  t.strictSame(Object.fromEntries(Object.keys(fields).map((field) => [field, body[field]])), fields)
-}
 
 /** Runs `work` and checks that it left every table as it was. */
 async function changesNothing<T>(t: Pick<Tap, 'strictSame'>, work: () => Promise<T>): Promise<T> {

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { packageRoot } from '../../src/lib/package-root.js'
-import { type Answer, type CallOptions, startService } from '../helpers/service.js'
+import { refused, shows } from '../helpers/assertions.js'
+import { type CallOptions, startService } from '../helpers/service.js'
 
-type Tap = typeof t
 
 const service = await startService(t)
 let projectCount = 0
@@ -29,16 +29,6 @@ async function makeProject(settings: object = {}) {
 
 const prompts = (contents: Record<string, string>) => Object.entries(contents).map(([name, content]) => ({ name, content }))
 const commitOf = (digit: string) => digit.repeat(40)
-
-function refused(t: Pick<Tap, 'equal'>, answer: Answer, status: number, code: string): void {
-  t.equal(answer.status, status, answer.body.detail)
-  t.equal(answer.body.code, code, answer.body.detail)
-}
-
-/** Checks some fields of a body, each exactly. */
-function shows(t: Pick<Tap, 'strictSame'>, body: Record<string, unknown>, fields: Record<string, unknown>): void {
-  t.strictSame(Object.fromEntries(Object.keys(fields).map((field) => [field, body[field]])), fields)
-}
 
 t.test('an answer has every field of the contract, in its order, and no other', async (t) => {
   const { fetch, push } = await makeProject()

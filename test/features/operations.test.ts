@@ -1,14 +1,6 @@
-import { connect, createServer, type Socket } from 'node:net'
 import t from 'tap'
-import { connectPostgres } from '../../src/database/connect.js'
-import {
-  type Answer,
-  type CallOptions,
-  createPostgresDatabase,
-  isPostgres,
-  startService,
-  type Teardown,
-} from '../helpers/service.js'
+import { startDetachable } from '../helpers/detachable.js'
+import { type Answer, type CallOptions, isPostgres, startService } from '../helpers/service.js'
 
 type Tap = typeof t
 type Entry = {
@@ -359,40 +351,6 @@ t.test('a failure of the server is a problem that tells nothing of its inside', 
   t.equal((await broken.call('/prompts/x/versions')).body.items.length, 1, 'the failed push has left nothing')
   t.equal((await broken.call('/livez')).status, 200)
 })
-
-/** A service whose database can be taken away and, where it is a server, given back. */
-async function startDetachable(t: Teardown) {
-  if (!isPostgres) {
-    const detachable = await startService(t)
-    return { detachable, takeAway: () => detachable.deps.connection.close(), giveBack: null }
-  }
-  const target = new URL(await createPostgresDatabase(t))
-  const sockets = new Set<Socket>()
-  const proxy = createServer((socket) => {
-    const server = connect(Number(target.port || 5432), target.hostname)
-    for (const end of [socket, server]) {
-      sockets.add(end)
-      end.on('error', () => undefined).on('close', () => sockets.delete(end))
-    }
-    socket.pipe(server).pipe(socket)
-  })
-  const listen = (port: number) => new Promise<void>((resolve) => proxy.listen(port, '127.0.0.1', resolve))
-  const takeAway = () =>
-    new Promise<void>((resolve) => {
-      proxy.close(() => resolve())
-      for (const socket of sockets) socket.destroy()
-    })
-  await listen(0)
-  const { port } = proxy.address() as { port: number }
-  const url = new URL(target)
-  url.host = `127.0.0.1:${port}`
-  const connection = await connectPostgres(url.href)
-  t.teardown(async () => {
-    await connection.close()
-    if (proxy.listening) await takeAway()
-  })
-  return { detachable: await startService(t, { connection }), takeAway, giveBack: () => listen(port) }
-}
 
 t.test('while the database is away calls are 503 with Retry-After, and the instance stays alive', async (t) => {
   const { detachable, takeAway, giveBack } = await startDetachable(t)

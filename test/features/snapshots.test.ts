@@ -235,8 +235,8 @@ t.test('releases of two projects share nothing', async (t) => {
 if (isPostgres) {
   t.test('a look-up reads the primary key’s index and never the whole table', async (t) => {
     const big = await createProject(db, 'big')
-    const [row] = await connection.client.$transaction(async (tx) => [(await createPool(tx, big)).first.row])
-    await fillEntries(big, row?.id ?? 0n)
+    const { first } = await connection.client.$transaction((tx) => createPool(tx, big))
+    await connection.client.$transaction((tx) => fillEntries(tx, big, first.row.id))
     await db.$executeRawUnsafe('ANALYZE release_entries')
     for (const length of [1, 2, 16, 64]) {
       const release = releases.find(({ row }) => row.lineage.length === length) as Modelled
@@ -248,13 +248,13 @@ if (isPostgres) {
 }
 
 /** Enough entries of another project that reading them all would be the dearest of plans. */
-async function fillEntries(project: Project, firstId: bigint): Promise<void> {
-  await db.$executeRaw`
+async function fillEntries(tx: Db, project: Project, firstId: bigint): Promise<void> {
+  await tx.$executeRaw`
     INSERT INTO prompts (project_id, name) SELECT ${project.id}::bigint, 'filler-' || n FROM generate_series(1, 200) n`
-  await db.$executeRaw`
+  await tx.$executeRaw`
     INSERT INTO releases (project_id, number, base_id, lineage, actor)
     SELECT ${project.id}::bigint, n + 1, ${firstId}::bigint, ARRAY[]::bigint[], 'test' FROM generate_series(1, 300) n`
-  await db.$executeRaw`
+  await tx.$executeRaw`
     INSERT INTO release_entries (release_id, prompt_id)
     SELECT r.id, p.id FROM releases r, prompts p
     WHERE r.project_id = ${project.id} AND p.project_id = ${project.id} AND r.id <> ${firstId}`
