@@ -6,7 +6,6 @@ import { packageRoot } from '../../src/lib/package-root.js'
 import { refused, shows } from '../helpers/assertions.js'
 import { type CallOptions, startService } from '../helpers/service.js'
 
-
 const service = await startService(t)
 let projectCount = 0
 
