@@ -24,7 +24,8 @@ export type Connection = {
 
 /** Twenty transactions may queue behind a large push; Prisma's own limits of 2 s and 5 s would cut them. */
 const transactionOptions = { maxWait: 60_000, timeout: 120_000 }
-const poolSize = 10
+/** Ten instances stay below the hundred connections that Postgres takes by default. */
+const poolSize = 8
 const connectTimeoutMs = 10_000
 /** No statement of ours is this slow; one that is has lost its way. */
 const statementTimeoutMs = 60_000
@@ -87,6 +88,7 @@ export async function connectPostgres(url: string): Promise<Connection> {
   const poolOptions = {
     connectionString: url,
     max: poolSize,
+    min: poolSize,
     connectionTimeoutMillis: connectTimeoutMs,
     // On our side: poolers such as PgBouncer refuse start-up parameters for the server.
     query_timeout: statementTimeoutMs,
@@ -95,6 +97,8 @@ export async function connectPostgres(url: string): Promise<Connection> {
   const factory = new PrismaPg(poolOptions)
   const client = new PrismaClient({ adapter: factory, transactionOptions })
   await refuseUnfit(client)
+  // Opened now and kept: reads would wait for connections to be opened in the first burst of writes.
+  await Promise.all(Array.from({ length: poolSize }, () => client.$queryRaw`SELECT pg_sleep(0.01)::text`))
   const withClient = async <T>(use: (session: pg.Client) => Promise<T>): Promise<T> => {
     const session = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs })
     await session.connect()
@@ -108,7 +112,7 @@ export async function connectPostgres(url: string): Promise<Connection> {
     kind: 'postgres',
     client,
     migrationFactory: () =>
-      scriptRunner(new PrismaPg({ ...poolOptions, max: 2 }), (sql) => withClient((session) => session.query(sql))),
+      scriptRunner(new PrismaPg({ ...poolOptions, min: 0, max: 2 }), (sql) => withClient((session) => session.query(sql))),
     exclusively: (work) =>
       withClient(async (session) => {
         await session.query('SELECT pg_advisory_lock($1)', [migrationLockId.toString()])

@@ -15,7 +15,7 @@ import { type PreparedPrompt, type PreparedPush, preparePush } from './prepare.s
 import type { PushAnswer } from './push.schema.js'
 
 /** Rows a statement: larger ones hold more memory at once than they save in time. */
-const chunkSize = 500
+const chunkSize = 200
 
 /** A JSON list of texts as a Postgres array. */
 const labelsOf = Prisma.sql`ARRAY(SELECT json_array_elements_text(coalesce(row.labels, '[]')))`
