@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { LogController } from 'fastify'
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Config } from './config.js'
 import type { Deps } from './deps.js'
 import { aliasRoutes } from './features/aliases/aliases.routes.js'
 import { auditRoutes } from './features/audit/audit.routes.js'
@@ -9,10 +10,12 @@ import { fetchRoutes } from './features/fetch/fetch.routes.js'
 import { keyRoutes } from './features/keys/keys.routes.js'
 import { projectRoutes } from './features/projects/projects.routes.js'
 import { promptRoutes } from './features/prompts/prompts.routes.js'
+import { purgeRoutes } from './features/purge/purge.routes.js'
 import { pushRoutes } from './features/push/push.routes.js'
 import { releaseRoutes } from './features/releases/releases.routes.js'
 import { type App, validateWithZod } from './http.js'
 import { authPlugin } from './plugins/auth.js'
+import { browsersPlugin, forbidSniffing } from './plugins/browsers.js'
 import { closingPlugin } from './plugins/closing.js'
 import { healthPlugin } from './plugins/health.js'
 import { inputPlugin } from './plugins/input.js'
@@ -32,11 +35,12 @@ export async function buildApp(deps: Deps): Promise<App> {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: deps.config.bodyLimitBytes,
     routerOptions: { maxParamLength },
-    trustProxy: deps.config.trustProxy,
+    trustProxy: toTrust(deps.config.trustProxy),
     requestTimeout: requestTimeoutMs,
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
-    frameworkErrors: answerFrameworkError,
+    // No hook runs for these.
+    frameworkErrors: (error, request, reply) => answerFrameworkError(error, request, forbidSniffing(reply)),
     genReqId: ({ headers }) => requestIdFrom(headers['x-request-id']) ?? randomUUID(),
     // The older documents call every path below /api.
     rewriteUrl: ({ url = '/' }) => (url.startsWith('/api/') ? url.slice('/api'.length) : url),
@@ -49,6 +53,8 @@ export async function buildApp(deps: Deps): Promise<App> {
     reply.header('x-request-id', request.id)
   })
 
+  // First, so that its headers are on refusals too and a preflight, which cannot carry a key, needs none.
+  await app.register(browsersPlugin)
   await app.register(problemsPlugin)
   await app.register(closingPlugin)
   await app.register(inputPlugin)
@@ -60,6 +66,7 @@ export async function buildApp(deps: Deps): Promise<App> {
   await app.register(pushRoutes)
   await app.register(fetchRoutes)
   await app.register(promptRoutes)
+  await app.register(purgeRoutes)
   await app.register(releaseRoutes)
   await app.register(aliasRoutes)
   await app.register(canaryRoutes)
@@ -69,6 +76,11 @@ export async function buildApp(deps: Deps): Promise<App> {
 
   app.refuseOtherMethods()
   return app as unknown as App
+}
+
+/** Fastify takes no number of hops, since it cannot tell who the nearest one is: whoever sets it has made sure. */
+function toTrust(trust: Config['trustProxy']) {
+  return typeof trust === 'number' ? (_address: string, hop: number) => hop < trust : trust
 }
 
 /** A caller's own request id, where it is short and plain enough to be put into headers and logs. */

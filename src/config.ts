@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { z } from 'zod'
 
 const sizeUnits = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 } as const
@@ -12,9 +13,51 @@ const Size = z
   })
   .refine((bytes) => bytes >= 1024 && bytes <= 1024 ** 3, 'must be between 1kb and 1gb')
 
-const Flag = z
-  .enum(['', 'on', 'off', 'true', 'false', '1', '0'], 'must be on or off')
-  .transform((text) => ['on', 'true', '1'].includes(text))
+const onOff = new Map([
+  ...['on', 'true', '1'].map((text) => [text, true] as const),
+  ...['off', 'false', '0'].map((text) => [text, false] as const),
+])
+const addressGroups = ['loopback', 'linklocal', 'uniquelocal']
+
+/** Whose `X-Forwarded-For` is believed: everybody's, nobody's, that of so many hops, or of these addresses only. */
+const TrustProxy = z
+  .string()
+  .transform((text) => onOff.get(text) ?? (/^\d{1,2}$/.test(text) ? Number(text) : listOf(text)))
+  .refine(
+    (trust) => (Array.isArray(trust) ? trust.length > 0 && trust.every(isTrustable) : trust !== 0),
+    `must be on, off, a number of hops from 2 on, or a list of addresses, 10.0.0.0/8 say, and ${addressGroups.join(', ')}`,
+  )
+
+function isTrustable(text: string): boolean {
+  if (addressGroups.includes(text)) return true
+  const [, address = '', prefix] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
+  return bits > 0 && (prefix === undefined || (Number(prefix) >= 1 && Number(prefix) <= bits))
+}
+
+/** The origins whose pages may call, exactly as browsers send them; `*` alone means all. */
+const Origins = z
+  .string()
+  .transform(listOf)
+  .refine(
+    (origins) => origins.length > 0 && (origins.every(isOrigin) || (origins.length === 1 && origins[0] === '*')),
+    'must be * or a list of origins such as https://app.example.com: scheme, host in lower case, port unless it is the usual one, nothing else',
+  )
+
+function isOrigin(text: string): boolean {
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*\\]+$/.test(text) || !URL.canParse(text)) return false
+  const { protocol, origin } = new URL(text)
+  // Of other schemes, those of browser extensions say, the host stays as it is.
+  return ['http:', 'https:'].includes(protocol) ? origin === text : true
+}
+
+/** The parts of a comma-separated list; a stray comma is none of them. */
+function listOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+}
 
 const PostgresUrl = z
   .string()
@@ -38,7 +81,8 @@ const Environment = z.object({
     .regex(/^[\x21-\x7e]*$/, 'must be printable ASCII without spaces')
     .optional(),
   PROMPTSYNC_BODY_LIMIT: Size.default(32 * 1024 ** 2),
-  PROMPTSYNC_TRUST_PROXY: Flag.default(false),
+  PROMPTSYNC_TRUST_PROXY: TrustProxy.default(false),
+  PROMPTSYNC_CORS_ORIGINS: Origins.default([]),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 })
 
@@ -50,7 +94,10 @@ export type Config = Readonly<{
   dataDirectory: string
   adminKey: string | undefined
   bodyLimitBytes: number
-  trustProxy: boolean
+  /** True trusts every proxy, a number that many hops, a list those addresses. */
+  trustProxy: boolean | number | string[]
+  /** Empty means that no page of another origin may call; `*` that all may. */
+  corsOrigins: string[]
   logLevel: z.infer<typeof Environment>['LOG_LEVEL']
 }>
 
@@ -73,6 +120,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     adminKey: values.PROMPTSYNC_ADMIN_KEY,
     bodyLimitBytes: values.PROMPTSYNC_BODY_LIMIT,
     trustProxy: values.PROMPTSYNC_TRUST_PROXY,
+    corsOrigins: values.PROMPTSYNC_CORS_ORIGINS,
     logLevel: values.LOG_LEVEL,
   })
 }

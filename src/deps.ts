@@ -25,7 +25,7 @@ export type Deps = {
   projects: LRUCache<string, Project>
   /** Last uses that are not in the database yet, by key id. */
   keyUses: Map<string, Date>
-  /** What a template asks for, by the text; found by parsing on load, never stored. */
+  /** What a template asks for, by the digest of its text; found by parsing on load, never stored. */
   variables: LRUCache<string, Variable[]>
   close(): Promise<void>
 }
@@ -35,6 +35,11 @@ const writeLimits = { concurrent: 4, waiting: 200 }
 const keyCacheSize = 10_000
 const projectCacheSize = 10_000
 const variablesCacheBytes = 16 * 1024 ** 2
+
+/** About what a list of variables takes in memory, in bytes. */
+function sizeOfVariables(variables: Variable[]): number {
+  return variables.reduce((bytes, { name }) => bytes + name.length * 2 + 64, 512)
+}
 
 /** Connects to what the configuration names. The database may not be migrated yet. */
 export async function createDeps(config: Config): Promise<Deps> {
@@ -60,7 +65,7 @@ export async function assembleDeps(connection: Connection, config: Config, log: 
     keys: new LRUCache({ max: keyCacheSize }),
     projects: new LRUCache({ max: projectCacheSize }),
     keyUses: new Map(),
-    variables: new LRUCache({ maxSize: variablesCacheBytes, sizeCalculation: (_, text) => text.length * 2 + 512 }),
+    variables: new LRUCache({ maxSize: variablesCacheBytes, sizeCalculation: sizeOfVariables }),
     close: () => connection.close(),
   }
 }

@@ -136,10 +136,42 @@ export async function connectEmbedded(directory: string): Promise<Connection> {
   }
 }
 
+/**
+ * The adapter swallows the error of a COMMIT and reports success. Each transaction gets an adapter of its own here, which
+ * sees the outcome that PGlite gave and reports that.
+ */
+function honestCommits(pglite: PGlite): SqlMigrationAwareDriverAdapterFactory {
+  const factory = new PrismaPGlite(pglite)
+  return {
+    provider: factory.provider,
+    adapterName: factory.adapterName,
+    connectToShadowDb: () => factory.connectToShadowDb(),
+    async connect() {
+      const adapter = await factory.connect()
+      // Transactions run one at a time here, so every isolation level is the strictest.
+      adapter.startTransaction = async () => {
+        let outcome: Promise<unknown> = Promise.resolve()
+        const transaction: PGlite['transaction'] = (work) => {
+          const running = pglite.transaction(work)
+          outcome = running
+          return running
+        }
+        const started = await (await new PrismaPGlite({ transaction } as PGlite).connect()).startTransaction()
+        const commit = started.commit.bind(started)
+        started.commit = async () => {
+          await commit()
+          await outcome
+        }
+        return started
+      }
+      return adapter
+    },
+  }
+}
+
 /** Wraps an open PGlite; without a lock it belongs to a test that holds it in memory. */
 export function embeddedConnection(pglite: PGlite, lock?: DataDirectoryLock): Connection {
-  const factory = new PrismaPGlite(pglite)
-  const client = new PrismaClient({ adapter: factory, transactionOptions })
+  const client = new PrismaClient({ adapter: honestCommits(pglite), transactionOptions })
   return {
     kind: 'embedded',
     client,

@@ -35,6 +35,14 @@ export function isContention(error: unknown): boolean {
   return ['23505', '55P03', '57014', '40001', '40P01'].includes(sqlState(error) ?? '')
 }
 
+/**
+ * Whether the database answered that it cannot do anything of the kind now: out of space, memory or connections, an
+ * input or output error, read-only.
+ */
+export function isIncapacity(error: unknown): boolean {
+  return /^(53|58|25006)/.test(sqlState(error) ?? '')
+}
+
 /** Whether the database could not be asked, as opposed to having refused. */
 export function isConnectionLoss(error: unknown): boolean {
   const { code, message } = (error ?? {}) as AdapterError

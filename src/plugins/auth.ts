@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
-import { AppError } from '../errors.js'
+import { AppError, tryLater } from '../errors.js'
 import { authenticate, flushKeyUses } from '../features/keys/keys.service.js'
 import { findKnownProject as findProject } from '../features/projects/projects.service.js'
 import { type Actor, anonymous, hasScope, type Project, type Scope } from '../lib/access.js'
@@ -94,13 +94,8 @@ async function admit(
     throw new AppError('project.not_found', `No project "${named ?? fallback}" is known to this key.`)
   }
   if (!actor.isConfirmed && scope !== 'prompts:read') {
-    throw new AppError(
-      'database.unavailable',
-      'The database does not answer, so this key cannot be checked. Nothing was changed; try again.',
-      {
-        headers: { 'retry-after': '1' },
-      },
-    )
+    const detail = 'The database does not answer, so this key cannot be checked. Nothing was changed; try again.'
+    throw tryLater('database.unavailable', detail, 1)
   }
   if (!isPublicRead && !hasScope(actor, scope)) {
     throw new AppError(

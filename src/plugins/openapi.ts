@@ -1,3 +1,4 @@
+import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { RouteOptions } from 'fastify'
@@ -10,6 +11,28 @@ const description = [
   'The project is `?project=` or the header `X-Promptsync-Project`, else that of the key, else `default`.',
   'Every path also works below `/api`. Every error is `application/problem+json` with a stable `code`.',
 ].join('\n\n')
+
+/**
+ * For the pages only. Swagger UI brings its scripts and styles as files, its icons as `data:`. Whether a connection is
+ * to be encrypted is said by the proxy that ends TLS: here it would break the plain HTTP that is the default.
+ */
+const pageHeaders: FastifyHelmetOptions = {
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      defaultSrc: ["'none'"],
+      scriptSrc: ["'self'"],
+      styleSrc: ["'self'"],
+      imgSrc: ["'self'", 'data:'],
+      connectSrc: ["'self'"],
+      baseUri: ["'none'"],
+      formAction: ["'none'"],
+      frameAncestors: ["'none'"],
+    },
+  },
+  frameguard: { action: 'deny' },
+  strictTransportSecurity: false,
+}
 
 /** OpenAPI 3.1 from the routes' own schemas, at /openapi.json and, to be read, at /docs. */
 export const openapiPlugin = fp(
@@ -31,7 +54,10 @@ export const openapiPlugin = fp(
       },
       transformObject: jsonSchemaTransformObject,
     })
-    await app.register(swaggerUi, { routePrefix: '/docs', uiConfig: { docExpansion: 'list', persistAuthorization: false } })
+    await app.register(async (pages) => {
+      await pages.register(helmet, pageHeaders)
+      await pages.register(swaggerUi, { routePrefix: '/docs', uiConfig: { docExpansion: 'list', persistAuthorization: false } })
+    })
     app.get('/openapi.json', { config: { scope: 'public' }, schema: { hide: true } }, async () => app.swagger())
   },
   { name: 'openapi' },

@@ -3,8 +3,8 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { isConnectionLoss } from '../database/failures.js'
-import { AppError, type ErrorCode } from '../errors.js'
+import { isConnectionLoss, isIncapacity } from '../database/failures.js'
+import { AppError, type ErrorCode, tryLater } from '../errors.js'
 
 /** Every error leaves as `application/problem+json` (RFC 9457), whatever threw it. */
 export const problemsPlugin = fp(
@@ -48,10 +48,11 @@ function toAppError(error: FastifyError): AppError {
   const known = fastifyCodes[error.code]
   if (known) return new AppError(known[0], known[1], { cause: error })
   if (isConnectionLoss(error)) {
-    return new AppError('database.unavailable', 'The database does not answer. Nothing was changed; try again.', {
-      cause: error,
-      headers: { 'retry-after': '1' },
-    })
+    return tryLater('database.unavailable', 'The database does not answer. Nothing was changed; try again.', 1, error)
+  }
+  if (isIncapacity(error)) {
+    const detail = 'The database is out of space, memory or connections, or read-only. Nothing was changed; try again later.'
+    return tryLater('database.unavailable', detail, 5, error)
   }
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
     return new AppError('request.malformed', 'The request cannot be read.', { cause: error })

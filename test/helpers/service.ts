@@ -145,11 +145,25 @@ function callers(url: string, adminKey: string, deps: Deps) {
   }
 }
 
-/** One statement for all tables: it is asked before and after every call that should change nothing. */
-async function countRows({ db }: Deps): Promise<Record<string, number>> {
+/** Every row of every table as JSON text, under the table's name. */
+export async function everyRow({ db }: Pick<Deps, 'db'>): Promise<Record<string, string[]>> {
+  const contents: Record<string, string[]> = {}
+  for (const name of await tableNames(db)) {
+    const rows = await db.$queryRawUnsafe<{ row: string }[]>(`SELECT row_to_json(t)::text AS row FROM "${name}" t ORDER BY 1`)
+    contents[name] = rows.map(({ row }) => row)
+  }
+  return contents
+}
+
+async function tableNames(db: Deps['db']): Promise<string[]> {
   const tables = await db.$queryRaw<{ name: string }[]>`
     SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 1`
-  const counts = tables.map(({ name }) => `SELECT '${name}' AS name, count(*)::int AS count FROM "${name}"`)
+  return tables.map(({ name }) => name)
+}
+
+/** One statement for all tables: it is asked before and after every call that should change nothing. */
+async function countRows({ db }: Deps): Promise<Record<string, number>> {
+  const counts = (await tableNames(db)).map((name) => `SELECT '${name}' AS name, count(*)::int AS count FROM "${name}"`)
   const rows = await db.$queryRawUnsafe<{ name: string; count: number }[]>(counts.join(' UNION ALL '))
   return Object.fromEntries(rows.map(({ name, count }) => [name, count]))
 }

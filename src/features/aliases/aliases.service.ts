@@ -3,8 +3,7 @@ import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import type { Caller, Project } from '../../lib/access.js'
 import { refOf } from '../../lib/names.js'
-import { recordAudit } from '../audit/audit.service.js'
-import { writeProject } from '../projects/projects.service.js'
+import { recordChange, writeProject } from '../projects/projects.service.js'
 import { findVersion } from '../prompts/resolve.service.js'
 import { regressions } from '../releases/regressions.service.js'
 import { resolveRelease } from '../releases/releases.service.js'
@@ -117,27 +116,64 @@ export async function warningsOf(db: Db, { prompt }: MoveRequest, current: Targe
   return regressions(db, current.release.lineage, target.release.lineage)
 }
 
+type PlannedMove = { row: AliasRow | null; promptId: bigint | null; request: MoveRequest }
+
 /** Makes a planned move: the row, its history and its audit entry. */
-export async function applyMove(
-  deps: Deps,
-  tx: Db,
-  caller: Caller,
-  alias: { row: AliasRow | null; promptId: bigint | null; request: MoveRequest },
-  target: Target,
-): Promise<AliasRow> {
+async function applyMove(deps: Deps, tx: Db, caller: Caller, alias: PlannedMove, target: Target): Promise<AliasRow> {
+  const after = await writeMove(deps, tx, caller, alias, target)
+  await auditChange(tx, caller, 'move', alias.row, after)
+  return after
+}
+
+/** `applyMove` without an audit entry, for a push: its own entry tells of the move. */
+export async function writeMove(deps: Deps, tx: Db, caller: Caller, alias: PlannedMove, target: Target): Promise<AliasRow> {
   const { request, promptId } = alias
   const row = alias.row ?? (await createAliasRow(deps, tx, caller, request.name, promptId))
-  return changeAlias(deps, tx, caller, row, { action: 'move', reason: request.reason }, { target, canary: null, stack: 'push' })
+  return writeAlias(deps, tx, caller, row, { action: 'move', reason: request.reason }, { target, canary: null, stack: 'push' })
 }
 
 async function createAliasRow(deps: Deps, tx: Db, caller: Caller, name: string, promptId: bigint | null): Promise<AliasRow> {
-  const data = { projectId: caller.project.id, name, promptId, createdAt: deps.now() }
+  const projectId = caller.project.id
+  // An alias of a deleted project goes on with its revision.
+  const [kept] = await tx.$queryRaw<{ number: number }[]>`
+    SELECT number FROM kept_numbers WHERE project_id = ${projectId} AND alias = ${name}
+      AND prompt = coalesce((SELECT p.name FROM prompts p WHERE p.id = ${promptId}::bigint), '')`
+  const data = { projectId, name, promptId, revision: kept?.number ?? 0, createdAt: deps.now() }
   const { id } = await tx.alias.create({ data, select: { id: true } })
   return requireRow(tx, id)
 }
 
-/** Writes the next state of an alias with its history entry and its audit entry: the only place that changes one. */
+/** Makes the next state of an alias with its history entry and its audit entry. */
 export async function changeAlias(
+  deps: Deps,
+  tx: Db,
+  caller: Caller,
+  row: AliasRow,
+  change: { action: AliasMove['action']; reason?: string | undefined },
+  next: NextState,
+): Promise<AliasRow> {
+  const after = await writeAlias(deps, tx, caller, row, change, next)
+  await auditChange(tx, caller, change.action, row, after)
+  return after
+}
+
+async function auditChange(
+  tx: Db,
+  caller: Caller,
+  action: AliasMove['action'],
+  before: AliasRow | null,
+  after: AliasRow,
+): Promise<void> {
+  await recordChange(tx, caller, {
+    action: `alias.${action}`,
+    target: after.prompt ? `${after.name} of ${after.prompt.name}` : after.name,
+    before: before && toAlias(before),
+    after: toAlias(after),
+  })
+}
+
+/** Writes the next state of an alias and its history entry: the only place that changes one. */
+async function writeAlias(
   deps: Deps,
   tx: Db,
   caller: Caller,
@@ -180,15 +216,7 @@ export async function changeAlias(
       deletedAt: next.target ? null : deps.now(),
     },
   })
-  const after = await requireRow(tx, row.id)
-  await recordAudit(tx, caller, {
-    project: caller.project.slug,
-    action: `alias.${change.action}`,
-    target: row.prompt ? `${row.name} of ${row.prompt.name}` : row.name,
-    before: row.revision === 0 ? null : toAlias(row),
-    after: toAlias(after),
-  })
-  return after
+  return requireRow(tx, row.id)
 }
 
 function topOfStack(row: AliasRow, stack: NextState['stack'], moveId: bigint): bigint | null {

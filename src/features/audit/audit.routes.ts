@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
 import { problems, type Routes } from '../../http.js'
 import { AuditPage, AuditQuery } from './audit.schema.js'
-import { listAudit } from './audit.service.js'
+import { listAudit, streamAudit } from './audit.service.js'
 
 export const auditRoutes: Routes = async (app) => {
   app.get(
@@ -15,6 +17,21 @@ export const auditRoutes: Routes = async (app) => {
         response: { 200: AuditPage, ...problems },
       },
     },
-    async (request) => listAudit(app.deps, request.project?.slug ?? null, request.query),
+    async (request, reply) => {
+      const project = request.project?.slug ?? null
+      if (request.query.format === 'json') return listAudit(app.deps, project, request.query)
+      return sendLines(reply, streamAudit(app.deps, project, request.query))
+    },
   )
+}
+
+/** Streams lines. The first are read before the status is sent; a failure after that cuts the stream off. */
+async function sendLines(reply: FastifyReply, lines: AsyncGenerator<string>): Promise<FastifyReply> {
+  const first = await lines.next()
+  const all = async function* () {
+    if (first.done) return
+    yield first.value
+    yield* lines
+  }
+  return reply.type('application/x-ndjson; charset=utf-8').send(Readable.from(all()))
 }

@@ -1,5 +1,4 @@
 import type { Db } from '../../database/connect.js'
-import type { Deps } from '../../deps.js'
 import type { Actor } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import type { AuditEntry, AuditQuery } from './audit.schema.js'
@@ -32,35 +31,59 @@ export async function recordAudit(db: Db, by: { actor: Actor; requestId: string 
 
 const auditList = pagedList<[id: string]>('audit', ['id'])
 
-/** Newest first. `project` null shows the entries of all projects and of the installation. */
-export async function listAudit({ db }: Pick<Deps, 'db'>, project: string | null, query: AuditQuery) {
+/** Entries read at once while all of them are streamed. */
+const streamChunk = 500
+
+type Row = Awaited<ReturnType<typeof readEntries>>[number]
+
+/** A page, newest first. `project` null shows the entries of all projects and of the installation. */
+export async function listAudit({ db }: { db: Db }, project: string | null, query: AuditQuery) {
   const position = auditList.position(query.cursor)
-  const rows = await db.auditEntry.findMany({
+  const rows = await readEntries(db, project, query, position && BigInt(position[0]), query.limit + 1)
+  return auditList.page(rows, query.limit, (row) => [row.id.toString()], toEntry)
+}
+
+/** All matching entries, newest first, as lines of JSON; those made meanwhile are not among them. */
+export async function* streamAudit({ db }: { db: Db }, project: string | null, query: AuditQuery): AsyncGenerator<string> {
+  const position = auditList.position(query.cursor)
+  let before = position && BigInt(position[0])
+  for (;;) {
+    const rows = await readEntries(db, project, query, before, streamChunk)
+    if (rows.length > 0) yield rows.map((row) => `${JSON.stringify(toEntry(row))}\n`).join('')
+    if (rows.length < streamChunk) return
+    before = rows.at(-1)?.id ?? before
+  }
+}
+
+async function readEntries(db: Db, project: string | null, query: AuditQuery, before: bigint | null, limit: number) {
+  const { action, actor, target, since, until } = query
+  return db.auditEntry.findMany({
     where: {
       ...(project === null ? {} : { project }),
-      ...(query.action ? { action: query.action } : {}),
-      ...(query.actor ? { actor: query.actor } : {}),
-      ...(query.target ? { target: query.target } : {}),
-      ...(position ? { id: { lt: BigInt(position[0]) } } : {}),
+      ...(action ? { action } : {}),
+      ...(actor ? { actor } : {}),
+      ...(target ? { target } : {}),
+      ...(since || until
+        ? { createdAt: { ...(since ? { gte: new Date(since) } : {}), ...(until ? { lt: new Date(until) } : {}) } }
+        : {}),
+      ...(before === null ? {} : { id: { lt: before } }),
     },
     orderBy: { id: 'desc' },
-    take: query.limit + 1,
+    take: limit,
   })
-  return auditList.page(
-    rows,
-    query.limit,
-    (row) => [row.id.toString()],
-    (row): AuditEntry => ({
-      id: row.id.toString(),
-      project: row.project,
-      actor: row.actor,
-      keyId: row.keyId,
-      action: row.action,
-      target: row.target,
-      requestId: row.requestId,
-      before: row.before as AuditEntry['before'],
-      after: row.after as AuditEntry['after'],
-      createdAt: row.createdAt.toISOString(),
-    }),
-  )
+}
+
+function toEntry(row: Row): AuditEntry {
+  return {
+    id: row.id.toString(),
+    project: row.project,
+    actor: row.actor,
+    keyId: row.keyId,
+    action: row.action,
+    target: row.target,
+    requestId: row.requestId,
+    before: row.before as AuditEntry['before'],
+    after: row.after as AuditEntry['after'],
+    createdAt: row.createdAt.toISOString(),
+  }
 }

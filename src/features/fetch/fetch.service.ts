@@ -1,4 +1,4 @@
-import { randomInt } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import { isConnectionLoss } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError, type ErrorCode } from '../../errors.js'
@@ -46,6 +46,7 @@ const replaceable = new Set<ErrorCode>([
   'ref.not_found',
   'release.not_found',
   'alias.not_found',
+  'version.purged',
   'database.unavailable',
 ])
 
@@ -146,16 +147,21 @@ function toFetchedPrompt(
   release: string | null,
   canary: FetchedPrompt['canary'],
 ): FetchedPrompt {
-  const { made } = version
+  const { made, contentHash } = version
+  if (contentHash === null) throw purged(name, refOf('v', version))
   return {
     ...{ name, version: refOf('v', version), ref, release: release ?? refOf('r', made) },
     ...contentOf(deps, version.content, tags),
-    contentHash: version.contentHash,
+    contentHash,
     source: 'registry',
     canary,
     git: made.gitCommit === null ? null : { repo: made.gitRepo, commit: made.gitCommit, path: version.path },
     createdAt: version.createdAt.toISOString(),
   }
+}
+
+function purged(name: string, version: string): AppError {
+  return new AppError('version.purged', `Version ${version} of prompt "${name}" was purged: its content is gone for good.`)
 }
 
 /** The part of an answer that comes from the content: the best variant's body, or the version's own. */
@@ -179,8 +185,10 @@ function variablesOf({ variables }: Deps, { content, messages }: Body): Variable
   const texts = messages ? messages.map((message) => message.content) : [content ?? '']
   const merged = new Map<string, Variable>()
   for (const text of texts) {
-    const found = variables.get(text) ?? templateVariables(parseTemplate(text))
-    variables.set(text, found)
+    // By its digest: a text that is purged stays in no memory.
+    const digest = createHash('sha256').update(text).digest('base64')
+    const found = variables.get(digest) ?? templateVariables(parseTemplate(text))
+    variables.set(digest, found)
     for (const { name, required } of found) merged.set(name, { name, required: required || merged.get(name)?.required === true })
   }
   return [...merged.values()]

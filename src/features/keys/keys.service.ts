@@ -80,6 +80,8 @@ export async function createKey(deps: Deps, by: { actor: Actor; requestId: strin
         secretHash: hashSecret(secret),
       },
     })
+    // The row just made keeps the project from being deleted; that it was deleted just before shows now.
+    if (project && !(await findProject({ db: tx }, { id: project.id }))) throw unknownProject(project.slug)
     const key = toKey({ ...row, project })
     await recordAudit(tx, by, { project: key.project, action: 'key.create', target: key.id, after: key })
     return { ...key, secret }
@@ -96,9 +98,13 @@ async function projectOfNewKey(deps: Deps, actor: Actor, slug: string | null): P
   }
   const project = await findProject(deps, { slug })
   if (!project || (actor.projectId !== null && actor.projectId !== project.id)) {
-    throw new AppError('project.not_found', `No project "${slug}" is known to this key.`)
+    throw unknownProject(slug)
   }
   return project
+}
+
+function unknownProject(slug: string): AppError {
+  return new AppError('project.not_found', `No project "${slug}" is known to this key.`)
 }
 
 const keyList = pagedList<[createdAt: string, id: string]>('keys', ['date', 'uuid'])

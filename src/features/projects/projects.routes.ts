@@ -1,6 +1,15 @@
 import { callerOf, problems, type Routes } from '../../http.js'
 import { PageQuery } from '../../lib/schemas.js'
-import { CreateProject, ProjectAnswer, ProjectOnly, ProjectPage, ProjectParams, UpdateProject } from './projects.schema.js'
+import { deleteProject } from './deletion.service.js'
+import {
+  CreateProject,
+  DeletedProject,
+  ProjectAnswer,
+  ProjectOnly,
+  ProjectPage,
+  ProjectParams,
+  UpdateProject,
+} from './projects.schema.js'
 import { createProject, listProjects, toProjectAnswer, updateProject } from './projects.service.js'
 
 const tags = ['projects']
@@ -68,6 +77,22 @@ export const projectRoutes: Routes = async (app) => {
         response: { 200: ProjectAnswer, ...problems },
       },
     },
-    async (request) => updateProject(app.deps, callerOf(request), callerOf(request).project, request.body),
+    async (request) => updateProject(app.deps, callerOf(request), request.body),
+  )
+
+  app.delete(
+    '/projects/:slug',
+    {
+      config: { scope: 'admin', project: 'path' },
+      schema: {
+        operationId: 'deleteProject',
+        summary: 'Erase a project (global admin keys only); its numbers and audit stay, its keys are revoked',
+        tags,
+        params: ProjectParams,
+        querystring: ProjectOnly,
+        response: { 200: DeletedProject, ...problems },
+      },
+    },
+    async (request) => deleteProject(app.deps, callerOf(request)),
   )
 }

@@ -36,3 +36,14 @@ export const ProjectAnswer = z
 export type ProjectAnswer = z.infer<typeof ProjectAnswer>
 
 export const ProjectPage = page(ProjectAnswer)
+
+const count = z.number().int()
+
+export const DeletedProject = z
+  .object({
+    slug: z.string(),
+    deletedAt: Timestamp,
+    erased: z.object({ prompts: count, versions: count, releases: count, aliases: count, keys: count }),
+  })
+  .meta({ id: 'DeletedProject' })
+export type DeletedProject = z.infer<typeof DeletedProject>

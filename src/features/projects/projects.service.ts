@@ -1,12 +1,12 @@
 import type { Db } from '../../database/connect.js'
-import { isConnectionLoss, isContention } from '../../database/failures.js'
+import { isConnectionLoss, isContention, sqlState } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
-import { AppError } from '../../errors.js'
-import type { Actor, Project } from '../../lib/access.js'
+import { AppError, tryLater } from '../../errors.js'
+import type { Actor, Caller, Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { QueueFull } from '../../lib/write-queue.js'
-import { recordAudit } from '../audit/audit.service.js'
+import { type Change, recordAudit } from '../audit/audit.service.js'
 import type { CreateProject, ProjectAnswer, UpdateProject } from './projects.schema.js'
 
 type Row = {
@@ -20,6 +20,11 @@ type Row = {
   updatedAt: Date
 }
 
+/** A project as its writers see it, under its lock. */
+export type LockedProject = Project & { purgeSalt: Uint8Array | null }
+
+const defaultSettings = { publicRead: false, scan: 'warn', defaultAlias: 'production' }
+
 /** A write waits this long for those of other instances. */
 const lockTimeoutMs = 30_000
 
@@ -31,8 +36,8 @@ export function toProjectAnswer({ slug, name, settings, createdAt, updatedAt }: 
   return { slug, name, settings, createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() }
 }
 
-export async function findProject({ db }: Pick<Deps, 'db'>, key: { slug: string } | { id: bigint }): Promise<Project | null> {
-  const row = await db.project.findUnique({ where: key })
+export async function findProject({ db }: { db: Db }, key: { slug: string } | { id: bigint }): Promise<Project | null> {
+  const row = await db.project.findUnique({ where: { ...key, deletedAt: null } })
   return row && toProject(row)
 }
 
@@ -57,6 +62,7 @@ export async function listProjects({ db }: Pick<Deps, 'db'>, actor: Actor, query
   const position = projectList.position(query.cursor)
   const rows = await db.project.findMany({
     where: {
+      deletedAt: null,
       ...(actor.projectId === null ? {} : { id: actor.projectId }),
       ...(position ? { slug: { gt: position[0] } } : {}),
     },
@@ -71,45 +77,56 @@ export async function listProjects({ db }: Pick<Deps, 'db'>, actor: Actor, query
   )
 }
 
-/** Only a global admin may; throws `project.exists`. */
+/** Only a global admin may. A slug that was deleted goes on with its numbers. Throws `project.exists`. */
 export async function createProject(
   deps: Deps,
   by: { actor: Actor; requestId: string },
   input: CreateProject,
 ): Promise<ProjectAnswer> {
-  if (by.actor.projectId !== null) {
-    throw new AppError('scope.global', 'A key of one project cannot make projects. Use a global admin key.')
-  }
+  refuseBoundKey(by.actor, 'make')
   const { slug, name, settings = {} } = input
   return queued(deps, slug, () =>
     transact(deps, async (tx) => {
-      if (await tx.project.findUnique({ where: { slug } })) {
+      const earlier = await tx.project.findUnique({ where: { slug } })
+      if (earlier && earlier.deletedAt === null) {
         throw new AppError('project.exists', `Project "${slug}" exists already. Choose another slug, or PATCH /projects/${slug}.`)
       }
-      const row = await tx.project.create({ data: { slug, name: name ?? null, ...settings } })
-      const answer = toProjectAnswer(toProject(row))
-      await recordAudit(tx, by, { project: slug, action: 'project.create', target: slug, after: answer })
+      const data = { name: name ?? null, ...settings, createdAt: deps.now(), updatedAt: deps.now() }
+      const row = earlier
+        ? await tx.project.update({ where: { id: earlier.id }, data: { ...defaultSettings, ...data, deletedAt: null } })
+        : await tx.project.create({ data: { slug, ...data } })
+      const project = toProject(row)
+      const answer = toProjectAnswer(project)
+      await recordChange(tx, { ...by, project }, { action: 'project.create', target: slug, after: answer })
       return answer
     }),
   )
 }
 
-export async function updateProject(
-  deps: Deps,
-  by: { actor: Actor; requestId: string },
-  project: Project,
-  { name, settings = {} }: UpdateProject,
-): Promise<ProjectAnswer> {
-  return writeProject(deps, project, async (tx, current) => {
+/** Throws `scope.global` for a key that is bound to one project. */
+export function refuseBoundKey(actor: Actor, verb: 'make' | 'delete'): void {
+  if (actor.projectId === null) return
+  throw new AppError('scope.global', `A key of one project cannot ${verb} projects. Use a global admin key.`)
+}
+
+export async function updateProject(deps: Deps, caller: Caller, { name, settings = {} }: UpdateProject): Promise<ProjectAnswer> {
+  return writeProject(deps, caller.project, async (tx, current) => {
     const changes = { ...(name === undefined ? {} : { name }), ...settings }
     const before = toProjectAnswer(current)
     const wanted = { ...current.settings, name: current.name, ...changes }
     if (JSON.stringify(wanted) === JSON.stringify({ ...current.settings, name: current.name })) return before
-    const row = await tx.project.update({ where: { id: project.id }, data: { ...changes, updatedAt: deps.now() } })
+    const row = await tx.project.update({ where: { id: current.id }, data: { ...changes, updatedAt: deps.now() } })
     const after = toProjectAnswer(toProject(row))
-    await recordAudit(tx, by, { project: project.slug, action: 'project.update', target: project.slug, before, after })
+    await recordChange(tx, caller, { action: 'project.update', target: current.slug, before, after })
     return after
   })
+}
+
+/** Writes the audit entry of a change to a project and raises its epoch, in the transaction of the change. */
+export async function recordChange(tx: Db, caller: Caller, change: Omit<Change, 'project'>): Promise<void> {
+  await recordAudit(tx, caller, { ...change, project: caller.project.slug })
+  await tx.$executeRaw`
+    UPDATE projects SET epoch = epoch + 1, epoch_token = gen_random_uuid() WHERE id = ${caller.project.id}`
 }
 
 /**
@@ -119,16 +136,16 @@ export async function updateProject(
 export async function writeProject<T>(
   deps: Deps,
   project: Project,
-  work: (tx: Db, current: Project & { releaseNumber: number }) => Promise<T>,
+  work: (tx: Db, current: LockedProject) => Promise<T>,
 ): Promise<T> {
   return queued(deps, project.slug, () =>
     transact(deps, async (tx) => {
       await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
       // The weaker lock lets rows that refer to the project, keys say, be written meanwhile.
       await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR NO KEY UPDATE`
-      const row = await tx.project.findUnique({ where: { id: project.id } })
+      const row = await tx.project.findUnique({ where: { id: project.id, deletedAt: null } })
       if (!row) throw new AppError('project.not_found', `Project "${project.slug}" is gone.`)
-      return work(tx, { ...toProject(row), releaseNumber: row.releaseNumber })
+      return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt })
     }),
   )
 }
@@ -138,40 +155,31 @@ async function queued<T>({ writes }: Deps, slug: string, work: () => Promise<T>)
     return await writes.run(slug, work)
   } catch (error) {
     if (!(error instanceof QueueFull)) throw error
-    throw new AppError('write.busy', `${error.message} Nothing was changed; try again.`, {
-      cause: error,
-      headers: { 'retry-after': '5' },
-    })
+    throw tryLater('write.busy', `${error.message} Nothing was changed; try again.`, 5, error)
   }
 }
 
-/** One transaction; a connection lost before its commit changed nothing, one lost at the commit may have. */
+/**
+ * One transaction. A connection lost before its commit changed nothing, one lost at the commit may have; a commit that the
+ * database answers with a refusal changed nothing.
+ */
 export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>): Promise<T> {
-  let finished = false
+  let isCommitting = false
   try {
     return await deps.db.$transaction(async (tx) => {
       const result = await work(tx)
-      finished = true
+      isCommitting = true
       return result
     })
   } catch (error) {
     if (error instanceof AppError) throw error
-    if (finished && isConnectionLoss(error)) {
-      throw new AppError(
-        'write.unknown',
-        'The database went away before it confirmed the write. Read the project again before you retry.',
-        {
-          cause: error,
-          headers: { 'retry-after': '1' },
-        },
-      )
+    if (isContention(error))
+      throw tryLater('write.busy', 'Another write was in the way. Nothing was changed; try again.', 1, error)
+    if (!isCommitting) throw error
+    if (sqlState(error) && !isConnectionLoss(error)) {
+      throw tryLater('database.unavailable', 'The database refused to commit. Nothing was changed; try again.', 1, error)
     }
-    if (isContention(error)) {
-      throw new AppError('write.busy', 'Another write was in the way. Nothing was changed; try again.', {
-        cause: error,
-        headers: { 'retry-after': '1' },
-      })
-    }
-    throw error
+    const detail = 'The database went away before it confirmed the write. Read the project again before you retry.'
+    throw tryLater('write.unknown', detail, 1, error)
   }
 }

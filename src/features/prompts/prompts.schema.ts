@@ -29,6 +29,8 @@ export const PromptAlias = z.object({
   pinned: z.boolean(),
 })
 
+const ContentHash = z.string().nullable().meta({ description: 'Null once the version is purged.' })
+
 export const Prompt = z
   .object({
     name: z.string(),
@@ -36,7 +38,9 @@ export const Prompt = z
     description: z.string().nullable(),
     labels: z.array(z.string()),
     metadata: JsonObject,
-    latest: z.object({ version: z.string(), number: z.number().int(), contentHash: z.string(), createdAt: Timestamp }).nullable(),
+    latest: z
+      .object({ version: z.string(), number: z.number().int(), contentHash: ContentHash, createdAt: Timestamp })
+      .nullable(),
     aliases: z.array(PromptAlias),
     archived: z.boolean(),
     createdAt: Timestamp,
@@ -54,13 +58,14 @@ export const Version = z
     label: z.string().nullable(),
     type: z.enum(['text', 'chat']),
     template: z.enum(['jinja', 'none']),
-    contentHash: z.string(),
+    contentHash: ContentHash,
     variantCount: z.number().int(),
     release: z.string().meta({ description: 'The release that first held it.' }),
     message: z.string().nullable(),
     git: GitAnswer.nullable(),
     path: z.string().nullable(),
     createdAt: Timestamp,
+    purgedAt: Timestamp.nullable(),
   })
   .meta({ id: 'Version' })
 export type Version = z.infer<typeof Version>

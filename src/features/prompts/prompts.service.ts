@@ -5,8 +5,7 @@ import type { Caller, Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import { refOf } from '../../lib/names.js'
 import type { PageQuery } from '../../lib/schemas.js'
-import { recordAudit } from '../audit/audit.service.js'
-import { writeProject } from '../projects/projects.service.js'
+import { recordChange, writeProject } from '../projects/projects.service.js'
 import { heldVersion } from '../releases/snapshots.service.js'
 import type { Prompt, PromptListQuery, UpdatePrompt, Version } from './prompts.schema.js'
 import { promptNotFound } from './resolve.service.js'
@@ -129,7 +128,7 @@ function toPrompt(row: Row, aliases: Prompt['aliases']): Prompt {
         : {
             version: refOf('v', { number: row.latest_number, label: row.latest_label }),
             number: row.latest_number,
-            contentHash: row.latest_hash ?? '',
+            contentHash: row.latest_hash,
             createdAt: (row.latest_created_at ?? row.created_at).toISOString(),
           },
     aliases,
@@ -170,6 +169,7 @@ export async function listVersions({ db }: Deps, project: Project, name: string,
           : { repo: release.gitRepo, commit: release.gitCommit, branch: release.gitBranch, dirty: release.gitDirty },
       path: row.path,
       createdAt: row.createdAt.toISOString(),
+      purgedAt: row.purgedAt?.toISOString() ?? null,
     }),
   )
 }
@@ -201,11 +201,16 @@ async function changePrompt(
     const data = change(row)
     if (data) {
       await tx.prompt.update({ where: { id: row.id }, data: { ...data, updatedAt: deps.now() } })
-      const after = toPrompt(await requirePrompt(tx, project, name), [])
-      await recordAudit(tx, caller, { project: project.slug, action, target: name, before: toPrompt(row, []), after })
+      const after = await requirePrompt(tx, project, name)
+      await recordChange(tx, caller, { action, target: name, before: auditedFields(row), after: auditedFields(after) })
     }
     return getPrompt({ db: tx }, project, name)
   })
+}
+
+/** What an entry of the audit tells of a prompt: no hash, which a purge could not take back. */
+function auditedFields({ title, description, labels, metadata, archived }: Row) {
+  return { title, description, labels, metadata, archived }
 }
 
 function definedOf<T extends object>(fields: T): Partial<T> {

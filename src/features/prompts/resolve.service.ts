@@ -28,7 +28,8 @@ export type LoadedVersion = {
   number: number
   label: string | null
   content: VersionContent
-  contentHash: string
+  /** Null once the version is purged. */
+  contentHash: string | null
   path: string | null
   createdAt: Date
   made: { number: number; label: string | null; gitRepo: string | null; gitCommit: string | null }
@@ -162,7 +163,7 @@ type VersionRow = {
   config: Record<string, unknown>
   inputs: Record<string, unknown> | null
   variants: Variant[]
-  content_hash: string
+  content_hash: string | null
   path: string | null
   created_at: Date
   made_number: number

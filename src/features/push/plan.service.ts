@@ -160,9 +160,7 @@ async function findKnown(
     label: string | null,
     contentHash: string | null,
   ): Held | null =>
-    versionId === null || number === null || contentHash === null
-      ? null
-      : { promptId: row.id, name: row.name, versionId, number, label, contentHash }
+    versionId === null || number === null ? null : { promptId: row.id, name: row.name, versionId, number, label, contentHash }
   return new Map(
     rows.map((row) => [
       row.name,

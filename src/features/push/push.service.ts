@@ -5,9 +5,10 @@ import { AppError } from '../../errors.js'
 import { Prisma } from '../../generated/prisma/client.js'
 import { type Caller, hasScope, type Project } from '../../lib/access.js'
 import { refOf } from '../../lib/names.js'
-import { applyMove } from '../aliases/aliases.service.js'
-import { recordAudit } from '../audit/audit.service.js'
-import { writeProject } from '../projects/projects.service.js'
+import { targetOf } from '../aliases/alias-rows.service.js'
+import { writeMove } from '../aliases/aliases.service.js'
+import { recordChange, writeProject } from '../projects/projects.service.js'
+import { refusePurged } from '../purge/purge.service.js'
 import { insertRelease, linkCommit, type ReleaseRow, releaseRef } from '../releases/releases.service.js'
 import { writeEntries } from '../releases/snapshots.service.js'
 import { type KnownPrompt, type PlannedPrompt, type PushPlan, planPush } from './plan.service.js'
@@ -40,6 +41,7 @@ export async function push(
     findAccepted(deps.db, caller.project, prompts),
   )
   return writeProject(deps, caller.project, async (tx, project) => {
+    await refusePurged(tx, project, prepared.prompts, deps.pause)
     const plan = await planPush(tx, project, prepared, ifMatch)
     if (prepared.request.dryRun) return { answer: dryAnswer(prepared, plan), created: false }
     return applyPush(deps, tx, { ...caller, project }, prepared, plan)
@@ -81,37 +83,44 @@ async function applyPush(
       git: push.git,
       actor: caller.actor.name,
     }))
-  const promptIds = await insertPrompts(tx, project, plan.prompts)
+  const inserted = await insertPrompts(tx, project, plan.prompts)
   const updated = await updatePrompts(deps, tx, plan.prompts)
-  const settled = plan.prompts.map((prompt) => settle(prompt, promptIds, release))
+  const settled = plan.prompts.map((prompt) => settle(prompt, inserted, release))
   await insertVersions(tx, release, settled)
   if (!plan.existing) await writeEntries(tx, release.id, plan.base, changesOf(plan, settled))
   const linked = push.git ? await linkCommit(tx, project, push.git.commit, release.id) : false
-  if (!plan.existing || linked || updated > 0) await auditPush(tx, caller, plan, release, settled)
   const alias = await movePushedAlias(deps, tx, caller, push, plan, release)
+  if (!plan.existing || linked || updated > 0 || plan.alias?.moves) await auditPush(tx, caller, plan, release, settled, alias)
   return { answer: toAnswer(plan, release, settled, alias), created: plan.existing === null }
 }
 
-function settle(plan: PlannedPrompt, promptIds: Map<string, bigint>, release: ReleaseRow): Settled {
+function settle(plan: PlannedPrompt, inserted: Map<string, Inserted>, release: ReleaseRow): Settled {
   const { pushed, known, reused } = plan
-  const promptId = known?.id ?? promptIds.get(pushed.name)
-  if (promptId === undefined) throw new Error(`Prompt ${pushed.name} was not stored.`)
-  if (reused) return { plan, promptId, versionId: reused.versionId, number: reused.number, label: reused.label }
-  return { plan, promptId, versionId: randomUUID(), number: (known?.versionNumber ?? 0) + 1, label: release.label }
+  if (known && reused) {
+    return { plan, promptId: known.id, versionId: reused.versionId, number: reused.number, label: reused.label }
+  }
+  const made = known ? { id: known.id, number: known.versionNumber + 1 } : inserted.get(pushed.name)
+  if (!made) throw new Error(`Prompt ${pushed.name} was not stored.`)
+  return { plan, promptId: made.id, versionId: randomUUID(), number: made.number, label: release.label }
 }
 
-async function insertPrompts(tx: Db, project: Project, prompts: PlannedPrompt[]): Promise<Map<string, bigint>> {
-  const ids = new Map<string, bigint>()
+/** A prompt that was not there before, with the number of its first version. */
+type Inserted = { id: bigint; number: number }
+
+/** Prompts that a deleted project had go on with their version numbers. */
+async function insertPrompts(tx: Db, project: Project, prompts: PlannedPrompt[]): Promise<Map<string, Inserted>> {
+  const stored = new Map<string, Inserted>()
   for (const chunk of chunksOf(prompts.filter(({ known }) => known === null))) {
     const rows = JSON.stringify(chunk.map(({ pushed: { name, fields } }) => ({ name, ...fields })))
-    const inserted = await tx.$queryRaw<{ id: bigint; name: string }[]>`
+    const inserted = await tx.$queryRaw<({ name: string } & Inserted)[]>`
       INSERT INTO prompts (project_id, name, title, description, labels, metadata, version_number)
-      SELECT ${project.id}::bigint, name, title, description, ${labelsOf}, coalesce(metadata, '{}'), 1
+      SELECT ${project.id}::bigint, name, title, description, ${labelsOf}, coalesce(metadata, '{}'), coalesce(kept.number, 0) + 1
       FROM json_to_recordset(${rows}::json) AS row(name text, title text, description text, labels json, metadata json)
-      RETURNING id, name`
-    for (const { id, name } of inserted) ids.set(name, id)
+      LEFT JOIN kept_numbers kept ON kept.project_id = ${project.id}::bigint AND kept.prompt = row.name AND kept.alias = ''
+      RETURNING id, name, version_number AS number`
+    for (const { name, ...prompt } of inserted) stored.set(name, prompt)
   }
-  return ids
+  return stored
 }
 
 /** The last push wins: what it gives of title, description, labels and metadata replaces what was there. */
@@ -163,13 +172,22 @@ function changesOf({ removed }: PushPlan, settled: Settled[]) {
   ]
 }
 
-async function auditPush(tx: Db, caller: Caller, plan: PushPlan, release: ReleaseRow, settled: Settled[]): Promise<void> {
+/** One entry for all that a push does, the move of its alias included. */
+async function auditPush(
+  tx: Db,
+  caller: Caller,
+  plan: PushPlan,
+  release: ReleaseRow,
+  settled: Settled[],
+  alias: PushAnswer['alias'],
+): Promise<void> {
   const created = settled.filter(({ plan: { reused } }) => reused === null)
-  await recordAudit(tx, caller, {
-    project: caller.project.slug,
+  const from = plan.alias?.row ? targetOf(plan.alias.row) : null
+  const aliasBefore = from && 'release' in from ? { name: alias?.name, release: releaseRef(from.release) } : null
+  await recordChange(tx, caller, {
     action: 'push',
     target: releaseRef(release),
-    before: plan.base && { release: releaseRef(plan.base) },
+    before: plan.base && { release: releaseRef(plan.base), ...(alias ? { alias: aliasBefore } : {}) },
     after: {
       release: releaseRef(release),
       number: release.number,
@@ -177,6 +195,7 @@ async function auditPush(tx: Db, caller: Caller, plan: PushPlan, release: Releas
       unchanged: settled.length - created.length,
       removed: plan.removed.length,
       prompts: created.slice(0, 20).map(({ plan: { pushed } }) => pushed.name),
+      ...(alias ? { alias } : {}),
     },
   })
 }
@@ -193,7 +212,7 @@ async function movePushedAlias(
   if (!alias || name === undefined) return null
   if (!alias.moves) return { name, release: releaseRef(release), revision: alias.row?.revision ?? null }
   const request = { name, reason: push.request.message?.slice(0, 1_000) }
-  const moved = await applyMove(deps, tx, caller, { row: alias.row, promptId: null, request }, { release })
+  const moved = await writeMove(deps, tx, caller, { row: alias.row, promptId: null, request }, { release })
   return { name, release: releaseRef(release), revision: moved.revision }
 }
 

@@ -11,7 +11,8 @@ export type Held = {
   versionId: string
   number: number
   label: string | null
-  contentHash: string
+  /** Null once the version is purged: equal to no content. */
+  contentHash: string | null
 }
 
 /** A change to a snapshot: another version of a prompt, or null for its removal. */
@@ -42,7 +43,7 @@ const latestEntries = (lineage: bigint[]) => Prisma.sql`
 /** All that a release holds, by name. */
 export async function readSnapshot(db: Db, lineage: bigint[], { after, limit }: Selection = {}): Promise<Held[]> {
   const rows = await db.$queryRaw<
-    { prompt_id: bigint; name: string; version_id: string; number: number; label: string | null; content_hash: string }[]
+    { prompt_id: bigint; name: string; version_id: string; number: number; label: string | null; content_hash: string | null }[]
   >`
     SELECT p.id AS prompt_id, p.name, v.id::text AS version_id, v.number, v.label, v.content_hash
     FROM (${latestEntries(lineage)}) held

@@ -1,0 +1,328 @@
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import t from 'tap'
+import { foreignTables, tables } from '../../src/database/tables.js'
+import { refused, shows } from '../helpers/assertions.js'
+import { type CallOptions, everyRow, startService } from '../helpers/service.js'
+
+const service = await startService(t)
+const { call, deps } = service
+let projectCount = 0
+
+async function makeProject() {
+  projectCount += 1
+  const project = `erasure-${projectCount}`
+  await call('/projects', { body: { slug: project } })
+  return {
+    project,
+    push: (body: object) => service.push(body, { project }),
+    send: (path: string, options: CallOptions = {}) => call(path, { project, ...options }),
+    remove: () => call(`/projects/${project}`, { method: 'DELETE' }),
+    purge: (name: string, version: string) =>
+      call(`/prompts/${name}/${version}/purge`, { project, body: { reason: 'a leaked password' } }),
+    allow: (name: string, version: string) => call(`/prompts/${name}/${version}/purge`, { project, method: 'DELETE' }),
+  }
+}
+
+/** Every row of every table as text, under the table's name. */
+const allRows = () => everyRow(deps)
+
+async function tablesHolding(text: string): Promise<string[]> {
+  return Object.entries(await allRows())
+    .filter(([, rows]) => rows.some((row) => row.includes(text)))
+    .map(([name]) => name)
+}
+
+t.test('every table says what deleting a project and purging a version do to it', async (t) => {
+  const found = Object.keys(await allRows()).sort()
+  t.strictSame([...tables.map(({ name }) => name), ...Object.keys(foreignTables)].sort(), found)
+})
+
+t.test('deleting a project erases its contents and keeps its row, its numbers and its audit', async (t) => {
+  const { project, push, send, remove } = await makeProject()
+  await push({
+    version: 'one',
+    alias: 'dev',
+    prompts: [{ name: 'x', content: `secret of ${project}`, title: `title of ${project}` }],
+  })
+  await push({
+    alias: 'dev',
+    git: { commit: 'ab'.repeat(20) },
+    prompts: [
+      { name: 'x', content: 'two' },
+      { name: 'y', content: 'other' },
+    ],
+  })
+  await send('/aliases/dev', { method: 'PUT', body: { prompt: 'x', version: 'v1' } })
+  await send('/canary', { body: { alias: 'dev', version: 'one', percentage: 5 } })
+  const key = await service.createKey({ name: 'ci', project, scopes: ['prompts:read'] })
+  t.equal((await send('/prompts/x/dev', { key: key.secret })).status, 200)
+
+  const deleted = await remove()
+  t.equal(deleted.status, 200)
+  shows(t, deleted.body, { slug: project, erased: { prompts: 2, versions: 3, releases: 2, aliases: 2, keys: 1 } })
+  t.strictSame(await tablesHolding(`secret of ${project}`), [])
+  t.strictSame(await tablesHolding(`title of ${project}`), [])
+  refused(t, await send('/prompts/x/dev'), 404, 'project.not_found')
+  refused(t, await send('/prompts', { body: { prompts: [{ name: 'x', content: 'late' }] } }), 404, 'project.not_found')
+  refused(t, await send('/prompts/x/dev', { key: key.secret }), 401, 'auth.revoked')
+  refused(t, await call(`/projects/${project}`), 404, 'project.not_found')
+  refused(t, await remove(), 404, 'project.not_found')
+  refused(t, await call('/keys', { body: { name: 'k', project, scopes: ['admin'] } }), 404, 'project.not_found')
+  const listed = (await call('/projects?limit=200')).body.items as { slug: string }[]
+  t.notOk(listed.some(({ slug }) => slug === project))
+  const row = await deps.db.project.findUniqueOrThrow({ where: { slug: project } })
+  t.equal(row.releaseNumber, 2)
+  t.ok(row.deletedAt)
+
+  const audit = (await call('/audit?action=project.delete&limit=1')).body.items[0]
+  shows(t, audit, { project, target: project, actor: 'PROMPTSYNC_ADMIN_KEY' })
+  t.ok((await deps.db.auditEntry.count({ where: { project } })) > 5, 'what was done before is still told')
+})
+
+t.test('a slug made anew is empty and goes on with its release, version and revision numbers and its epoch', async (t) => {
+  const { project, push, send, remove } = await makeProject()
+  for (const content of ['1', '2', '3'])
+    await push({
+      alias: 'dev',
+      prompts: [
+        { name: 'x', content },
+        { name: 'only-once', content: 'same' },
+      ],
+    })
+  await send('/aliases/dev', { method: 'PUT', body: { prompt: 'x', version: 'v1' } })
+  await call(`/projects/${project}`, {
+    method: 'PATCH',
+    body: { name: 'Old', settings: { publicRead: true, defaultAlias: 'dev' } },
+  })
+  const before = await deps.db.project.findUniqueOrThrow({ where: { slug: project } })
+  await remove()
+  const made = await call('/projects', { body: { slug: project } })
+  t.equal(made.status, 201)
+  shows(t, made.body, { name: null, settings: { publicRead: false, scan: 'warn', defaultAlias: 'production' } })
+  t.strictSame((await send('/prompts')).body, { items: [], nextCursor: null })
+  t.strictSame((await send('/aliases')).body.items, [])
+  t.strictSame((await send('/releases')).body.items, [])
+  refused(t, await send('/prompts/x/v3'), 404, 'prompt.not_found')
+  const pushed = await push({
+    alias: 'dev',
+    prompts: [
+      { name: 'x', content: '1' },
+      { name: 'new', content: 'n' },
+      { name: 'only-once', content: 'same' },
+    ],
+  })
+  t.equal(pushed.release.number, 4)
+  t.strictSame(
+    pushed.results.map(({ name, number }: { name: string; number: number }) => [name, number]),
+    [
+      ['x', 4],
+      ['new', 1],
+      ['only-once', 2],
+    ],
+  )
+  t.equal(pushed.alias.revision, 4, 'the alias had revision 3')
+  const pin = await send('/aliases/dev', { method: 'PUT', body: { prompt: 'x', version: 'v4' } })
+  t.equal(pin.body.revision, 2, 'the pin had revision 1')
+  const after = await deps.db.project.findUniqueOrThrow({ where: { slug: project } })
+  t.ok(after.epoch > before.epoch)
+  t.not(after.epochToken, before.epochToken)
+  t.equal(after.id, before.id)
+
+  await remove()
+  await call('/projects', { body: { slug: project } })
+  const again = await push({ alias: 'dev', prompts: [{ name: 'x', content: '1' }] })
+  t.strictSame([again.release.number, again.results[0].number, again.alias.revision], [5, 5, 5])
+})
+
+t.test('what is deleted with one project leaves every other as it was', async (t) => {
+  const [gone, stays] = [await makeProject(), await makeProject()]
+  for (const { push, send } of [gone, stays]) {
+    await push({ version: 'one', alias: 'dev', git: { commit: 'cd'.repeat(20) }, prompts: [{ name: 'x', content: 'same' }] })
+    await send('/aliases/dev', { method: 'PUT', body: { prompt: 'x', version: 'v1' } })
+  }
+  const own = (rows: string[]) => rows.filter((row) => row.includes(`"project":"${stays.project}"`))
+  const snapshot = async () => [
+    (await stays.send('/prompts/x/dev')).text,
+    (await stays.send('/releases')).text,
+    (await stays.send('/aliases')).text,
+    own((await allRows()).audit_entries ?? []),
+  ]
+  const before = await snapshot()
+  await gone.remove()
+  t.strictSame(await snapshot(), before)
+})
+
+t.test('a purged version is gone by every ref, while its releases stay whole', async (t) => {
+  const { push, send, purge } = await makeProject()
+  const secret = 'the password is correct horse battery staple'
+  const config = { note: 'config of the purged version' }
+  const variants = [{ tags: { locale: 'de' }, content: 'das Passwort steht hier' }]
+  await push({
+    version: 'one',
+    alias: 'dev',
+    git: { commit: 'ef'.repeat(20) },
+    prompts: [
+      { name: 'x', content: secret, config, variants, inputs: { type: 'object', title: 'inputs of it' } },
+      { name: 'y', content: 'y' },
+    ],
+  })
+  await send('/aliases/pin', { method: 'PUT', body: { prompt: 'x', version: 'v1' } })
+  await push({ prompts: [{ name: 'x', content: 'clean' }] })
+  const { contentHash } = (await send('/prompts/x/v1')).body
+  const release = (await send('/releases/one')).body
+
+  const purged = await purge('x', 'one')
+  t.equal(purged.status, 200)
+  shows(t, purged.body, { name: 'x', version: 'one', number: 1, others: [] })
+  for (const ref of ['v1', 'one', 'dev', 'pin', 'r1', 'ef'.repeat(5)])
+    refused(t, await send(`/prompts/x/${ref}`), 410, 'version.purged')
+  t.equal((await send('/prompts/x/latest')).body.content, 'clean')
+  t.equal((await send('/prompts/y/dev')).status, 200)
+  t.equal((await send('/prompts/x/dev?fallback=default')).body.source, 'fallback')
+  for (const text of [
+    secret,
+    'das Passwort',
+    'config of the purged',
+    'inputs of it',
+    contentHash,
+    contentHash.slice('sha256:'.length),
+  ]) {
+    t.strictSame(await tablesHolding(text), [], text)
+  }
+  t.strictSame((await send('/releases/one')).body, release, 'the release names the same versions')
+  const [, version] = (await send('/prompts/x/versions')).body.items
+  shows(t, version, { version: 'one', number: 1, contentHash: null, purgedAt: purged.body.purgedAt, variantCount: 0 })
+
+  const again = await purge('x', 'v1')
+  t.strictSame(again.body, purged.body, 'a purge repeated changes nothing')
+  t.equal((await send('/audit?action=version.purge')).body.items.length, 1)
+  shows(t, (await send('/audit?action=version.purge')).body.items[0], {
+    target: 'x one',
+    after: { purged: true, number: 1, reason: 'a leaked password', others: 0 },
+  })
+})
+
+t.test('the newest version of a prompt can be purged; then a push of new content goes on with the next number', async (t) => {
+  const { push, send, purge } = await makeProject()
+  await push({
+    alias: 'dev',
+    prompts: [
+      { name: 'x', content: 'leak' },
+      { name: 'y', content: 'y' },
+    ],
+  })
+  await purge('x', 'v1')
+  refused(t, await send('/prompts/x/latest'), 410, 'version.purged')
+  t.equal((await send('/prompts/x')).body.latest.contentHash, null)
+  const pushed = await push({ alias: 'dev', prompts: [{ name: 'x', content: 'clean' }] })
+  t.strictSame([pushed.results[0].number, pushed.release.number], [2, 2])
+  t.equal((await send('/prompts/x/dev')).body.content, 'clean')
+  t.equal((await send('/prompts/y/dev')).body.content, 'y')
+})
+
+t.test('the text of a purged version is refused wherever it is pushed, until an admin allows it', async (t) => {
+  const { push, send, purge, allow } = await makeProject()
+  const messages = [{ role: 'system', content: 'sealed chat' }]
+  await push({
+    prompts: [
+      { name: 'x', content: 'sealed', variants: [{ tags: { a: 'b' }, content: 'sealed variant' }] },
+      { name: 'chat', messages },
+      { name: 'copy', content: 'other', variants: [{ tags: { a: 'b' }, content: 'sealed' }] },
+    ],
+  })
+  const purged = await purge('x', 'v1')
+  t.strictSame(purged.body.others, [{ name: 'copy', version: 'v1', number: 1 }], 'who else holds the same text is named')
+  await purge('chat', 'v1')
+  const refusals: object[] = [
+    { prompts: [{ name: 'x', content: 'sealed' }] },
+    { prompts: [{ name: 'new', content: 'sealed', config: { a: 1 }, template: 'none' }] },
+    { prompts: [{ name: 'new', content: 'fine', variants: [{ tags: { c: 'd' }, content: 'sealed variant' }] }] },
+    {
+      prompts: [
+        { name: 'fine', content: 'fine' },
+        { name: 'new', messages },
+      ],
+    },
+    { dryRun: true, prompts: [{ name: 'x', content: 'sealed' }] },
+    { files: [{ path: 'from/file.md', content: '---\ntitle: T\n---\nsealed' }] },
+  ]
+  const before = await service.countRows()
+  for (const body of refusals) refused(t, await send('/prompts', { body }), 409, 'content.purged')
+  t.strictSame(await service.countRows(), before)
+  const several = await send('/prompts', {
+    body: {
+      prompts: [
+        { name: 'a', content: 'fine' },
+        { name: 'b', content: 'sealed' },
+        { name: 'c', content: 'sealed' },
+      ],
+    },
+  })
+  t.strictSame(
+    several.body.errors.map(({ path }: { path: string }) => path),
+    ['prompts[1]', 'prompts[2]'],
+  )
+  t.match(several.body.detail, /DELETE \/prompts\/x\/v1\/purge/)
+  await push({ prompts: [{ name: 'x', content: 'sealed.' }] })
+
+  t.equal((await allow('x', 'v1')).status, 200)
+  refused(t, await allow('x', 'v1'), 404, 'purge.not_found')
+  const pushed = await push({ prompts: [{ name: 'x', content: 'sealed' }] })
+  t.equal(pushed.results[0].number, 3, 'a new version: the purged one stays purged')
+  refused(t, await send('/prompts/x/v1'), 410, 'version.purged')
+  refused(t, await send('/prompts', { body: { prompts: [{ name: 'new', messages }] } }), 409, 'content.purged')
+})
+
+t.test('a version is purged by number or label only, with a reason', async (t) => {
+  const { push, send, purge, allow } = await makeProject()
+  await push({ version: 'one', alias: 'dev', git: { commit: '12'.repeat(20) }, prompts: [{ name: 'x', content: 'x' }] })
+  await push({ version: 'two', prompts: [{ name: 'y', content: 'y' }] })
+  for (const ref of ['dev', 'latest', 'r1', 'two', '1212121212']) refused(t, await purge('x', ref), 422, 'validation.failed')
+  refused(t, await purge('x', 'v9'), 404, 'ref.not_found')
+  refused(t, await purge('none', 'v1'), 404, 'prompt.not_found')
+  refused(t, await allow('x', 'v1'), 404, 'purge.not_found')
+  for (const body of [{}, { reason: '' }, { reason: 'x'.repeat(1_001) }, { reason: 'r', force: true }]) {
+    refused(t, await send('/prompts/x/v1/purge', { body }), 422, 'validation.failed')
+  }
+  refused(t, await send('/prompts/x/v1/purge', { method: 'POST' }), 400, 'body.malformed')
+  t.equal((await send('/prompts/x/v1')).status, 200)
+})
+
+t.test('any text that is purged is recognized, and no other', async (t) => {
+  const { push, send, purge } = await makeProject()
+  const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((value) => !value.includes('\0'))
+  const body = fc.oneof(
+    text.map((content) => ({ content })),
+    fc
+      .array(fc.record({ role: fc.constantFrom('system', 'user'), content: text }), { minLength: 1, maxLength: 3 })
+      .map((messages) => ({ messages })),
+  )
+  let round = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uniqueArray(body, { minLength: 2, maxLength: 2, selector: (value) => JSON.stringify(value) }),
+      async ([bad, good]) => {
+        round += 1
+        const prompts = (which: object) => ({ prompts: [{ name: `p${round}`, template: 'none', ...which }] })
+        await push(prompts(bad ?? {}))
+        await purge(`p${round}`, 'v1')
+        t.equal((await send('/prompts', { body: prompts(bad ?? {}) })).body.code, 'content.purged')
+        const { status, text: answer } = await send('/prompts', { body: { ...prompts(good ?? {}), dryRun: true } })
+        // Earlier rounds may have purged the same text.
+        t.ok(status === 200 || answer.includes('content.purged'), answer.slice(0, 200))
+      },
+    ),
+    { numRuns: 12 },
+  )
+})
+
+t.test('what was purged leaves the memory of the instance as well', async (t) => {
+  const { push, send, purge } = await makeProject()
+  await push({ prompts: [{ name: 'x', content: 'in memory {{ name }}' }] })
+  await send('/prompts/x/v1')
+  await purge('x', 'v1')
+  t.notOk([...deps.variables.keys()].some((key) => key.includes('in memory')))
+  const digest = createHash('sha256').update('in memory {{ name }}').digest('base64')
+  t.ok(deps.variables.has(digest), 'only a digest of it is known')
+})
