@@ -3,6 +3,8 @@ import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
+import { AdminError } from './admin/admin-error.js'
+import { runAdmin } from './admin/commands.js'
 import { buildApp } from './app.js'
 import { type Config, ConfigError, loadConfig } from './config.js'
 import { DatabaseUnfit } from './database/connect.js'
@@ -18,11 +20,12 @@ const usage = `promptsync ${packageVersion}: a prompt registry over HTTP
 
   promptsync serve      serve (the default)
   promptsync migrate    bring the database to this version's schema and exit
+  promptsync admin      make a key, export or import, on the database itself: promptsync admin --help
   promptsync --version
   promptsync --help
 
 Settings are environment variables: HOST, PORT, DATABASE_URL, PROMPTSYNC_DATA_DIR, PROMPTSYNC_ADMIN_KEY,
-PROMPTSYNC_BODY_LIMIT, PROMPTSYNC_TRUST_PROXY, LOG_LEVEL. See README.md.
+PROMPTSYNC_BODY_LIMIT, PROMPTSYNC_TRUST_PROXY, PROMPTSYNC_CORS_ORIGINS, LOG_LEVEL. See README.md.
 `
 
 /** Settings of the design that this version does not have yet: better said than silently without effect. */
@@ -36,6 +39,8 @@ const withoutEffect = [
 
 /** Requests in flight get this long to finish after SIGTERM; the whole close stays under 10 s. */
 const closeTimeoutMs = 9_000
+
+const brokenExitMs = 1_000
 
 /** Serves until SIGTERM or SIGINT. Rejects when the start fails. */
 async function serve(config: Config): Promise<void> {
@@ -52,8 +57,17 @@ async function serve(config: Config): Promise<void> {
     await app.close()
     await deps.close()
   })
+  void deps.connection.broken.then(() => endBroken(deps))
   const address = await listen(app, config)
   process.stdout.write(welcome(deps, address, firstKey))
+}
+
+/** Ends a process whose embedded engine is dead, once what is in flight has its answer. Its data is recovered by the next start. */
+function endBroken({ log, config }: Deps): void {
+  log.fatal(
+    `The embedded database in ${config.dataDirectory} has failed; its disk may be full. The process ends: start it again.`,
+  )
+  setTimeout(() => process.exit(1), brokenExitMs)
 }
 
 async function prepare(deps: Deps): Promise<FirstKey> {
@@ -82,11 +96,11 @@ async function listen(app: App, { host, port }: Config): Promise<string> {
   }
 }
 
+const plainErrors = [ConfigError, DatabaseUnfit, DataDirectoryLocked, MigrationFailed, FirstKeyFailed, AdminError]
+
 /** Errors a person can act on are one clear line; anything else keeps its stack. */
 function explain(error: unknown): string {
-  const isPlain = [ConfigError, DatabaseUnfit, DataDirectoryLocked, MigrationFailed, FirstKeyFailed].some(
-    (kind) => error instanceof kind,
-  )
+  const isPlain = plainErrors.some((kind) => error instanceof kind)
   const { code, message, stack } = error as NodeJS.ErrnoException
   if (isPlain) return message
   if (code?.startsWith('ERR_PARSE_ARGS')) return `${message}\n\n${usage}`
@@ -95,6 +109,10 @@ function explain(error: unknown): string {
 
 /** Runs the command line; answers the exit code, or null while it goes on serving. */
 async function main(args: string[]): Promise<number | null> {
+  if (args[0] === 'admin') {
+    await runAdmin(args.slice(1), async () => createDeps(loadConfig(process.env)), process)
+    return 0
+  }
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,

@@ -58,7 +58,7 @@ const layers: Record<string, Layer> = {
   cli: { files: /^cli\//, local: /^(cli\/|client\/|lib\/|admin\/|errors\.ts)/, packages: serverAndDrivers },
   admin: {
     files: /^admin\//,
-    local: /^(admin\/|lib\/|errors\.ts|deps\.ts|database\/|features\/[^/]+\/[^/]+\.service\.ts$)/,
+    local: /^(admin\/|lib\/|errors\.ts|deps\.ts|database\/|features\/[^/]+\/[^/]+\.(service|schema)\.ts$)/,
     packages: new RegExp(`${server.source}|${drivers.source}`),
   },
   root: { files: /^(app|main|welcome)\.ts$/, local: /^(?!generated\/)/, packages: drivers },

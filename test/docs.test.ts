@@ -1,59 +1,219 @@
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, rename as moveDirectory, readdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { load } from 'js-yaml'
 import t from 'tap'
-import { errorTable } from '../src/errors.js'
-import { startService } from './helpers/service.js'
+import { adminUsage } from '../src/admin/commands.js'
+import { connectPostgres } from '../src/database/connect.js'
+import { scopes } from '../src/lib/access.js'
+import { packageRoot } from '../src/lib/package-root.js'
+import { makeDirectory, makeMigratedEnvironment, run } from './helpers/process.js'
+import { createPostgresDatabase, isPostgres, startService, type Teardown } from './helpers/service.js'
 
-const pages = [
-  'README.md',
-  'docs/resolution.md',
-  'docs/pushing.md',
-  'docs/files.md',
-  'docs/keys.md',
-  'docs/operating.md',
-  'docs/errors.md',
-]
+/** Blocks that install, build or start something are the only ones that are not executed. */
+const leftOut = /^ *(sudo |\w+=\S* )*(npm|docker|kubectl|systemctl) /m
 
-/** The shell blocks of a page, but for those that install and start. */
-async function commandsOf(page: string): Promise<string[]> {
-  const text = await readFile(page, 'utf8')
-  return [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block).filter((block) => !block.includes('npm '))
+/**
+ * What may follow `sh` on a fence says when its block runs. Nothing: beside the service. `service-stopped`: while nothing
+ * holds the embedded database; on Postgres beside the service. `postgres`: on Postgres only, beside the service.
+ */
+const times = ['', 'service-stopped', 'postgres'] as const
+type Time = (typeof times)[number]
+
+type Block = { language: string; time: string; text: string }
+type Page = { path: string; text: string; blocks: Block[] }
+
+const shellTimeoutMs = 60_000
+
+/** README.md, which is run first, and every page below docs/, found by listing. */
+async function readPages(): Promise<Page[]> {
+  const below = (await readdir('docs', { recursive: true })).filter((path) => path.endsWith('.md')).sort()
+  const paths = ['README.md', ...below.map((path) => join('docs', path))]
+  return Promise.all(paths.map(async (path) => toPage(path, await readFile(path, 'utf8'))))
 }
 
-/** Runs a script; curl fails on every status of 400 or more. */
-function runShell(script: string, cwd: string): Promise<{ code: number | null; output: string }> {
-  const prelude = 'set -eu\ncurl() { command curl --silent --show-error --fail-with-body "$@"; echo; }\n'
-  const child = spawn('bash', ['--norc', '-c', prelude + script], { cwd, env: { PATH: process.env.PATH ?? '' } })
+function toPage(path: string, text: string): Page {
+  const fences = text.matchAll(/^```(\S*) ?(.*)\n([\s\S]*?)^```$/gm)
+  return { path, text, blocks: [...fences].map(([, language = '', time = '', block = '']) => ({ language, time, text: block })) }
+}
+
+function commandsOf({ blocks }: Page, wanted: readonly Time[]): string[] {
+  return blocks
+    .filter(({ language, time, text }) => language === 'sh' && wanted.some((name) => name === time) && !leftOut.test(text))
+    .map(({ text }) => text)
+}
+
+/** In these shells curl fails on every status of 400 or more, and `promptsync` is this tree; what is compiled runs too briefly to be optimised. */
+const prelude = `set -euo pipefail
+curl() { command curl --silent --show-error --fail-with-body "$@"; echo; }
+promptsync() { node --liftoff-only --import '${packageRoot}/scripts/ts-loader.mjs' '${packageRoot}/src/main.ts' "$@"; }
+`
+
+async function runShell(script: string, cwd: string, env: Record<string, string>) {
+  const child = spawn('bash', ['--norc', '-c', prelude + script], {
+    cwd,
+    env: { PATH: process.env.PATH ?? '', HOME: cwd, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: shellTimeoutMs,
+  })
   let output = ''
   child.stdout.on('data', (chunk) => (output += chunk))
   child.stderr.on('data', (chunk) => (output += chunk))
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, output })))
+  const code = await new Promise((resolve) => child.on('close', resolve))
+  return { code, output }
 }
 
-t.test('every command in the documents works, in their order', async (t) => {
-  const service = await startService(t)
+/** What the pages may count on: a service, its key in a file, and on Postgres the URL and server it is on. */
+async function startDocumented(t: Teardown) {
+  const databaseUrl = isPostgres ? await createPostgresDatabase(t) : null
+  const connection = databaseUrl === null ? undefined : await connectPostgres(databaseUrl)
+  if (connection) t.teardown(() => connection.close())
+  const service = await startService(t, connection ? { connection } : {})
   // The documents speak of the embedded database, whose default project can be read without a key.
   await service.call('/projects/default', { method: 'PATCH', body: { settings: { publicRead: true } } })
-  const directory = await mkdtemp(join(tmpdir(), 'promptsync-docs-'))
-  t.teardown(() => rm(directory, { recursive: true, force: true }))
-  await mkdir(join(directory, '.promptsync'))
-  await writeFile(join(directory, '.promptsync', 'admin-key'), `${service.adminKey}\n`)
+  const env = { URL: service.url, KEY: service.adminKey, ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }) }
+  return { service, env, ...(await nameDatabases(t, env)) }
+}
 
-  for (const page of pages) {
-    const blocks = await commandsOf(page)
-    t.ok(blocks.length > 0, `${page} has commands`)
-    const script = `URL=${service.url}\nKEY=${service.adminKey}\n${blocks.join('\n')}`.replaceAll('localhost:3000', service.url)
-    const { code, output } = await runShell(script, directory)
-    t.equal(code, 0, `${page}\n${output}`)
+/** The documents name an address and databases that a test must not take: it has others instead. */
+async function nameDatabases(t: Teardown, env: { URL: string; DATABASE_URL?: string }) {
+  const suffix = randomUUID().replaceAll('-', '')
+  const databases = ['restored', 'moved'].map((name) => [`promptsync_${name}`, `promptsync_test_${name}_${suffix}`] as const)
+  const server = env.DATABASE_URL?.slice(0, env.DATABASE_URL.lastIndexOf('/') + 1) ?? ''
+  const renamed = [
+    ['http://localhost:3000', env.URL],
+    ['localhost:3000', env.URL],
+    ['postgres://promptsync@db/', server],
+    ...databases,
+  ]
+  if (isPostgres) {
+    const drop = databases.map(([, name]) => `dropdb --if-exists --force --maintenance-db="$DATABASE_URL" ${name}`)
+    t.teardown(() => runShell(drop.join('\n'), packageRoot, env))
+  }
+  return { rename: (text: string) => renamed.reduce((done, [from = '', to = '']) => done.replaceAll(from, to), text) }
+}
+
+// Starting processes is mostly waiting.
+t.jobs = 2
+
+t.test('every command in the documents works, in its order', { buffered: true }, async (t) => {
+  const { service, env, rename } = await startDocumented(t)
+  const besides: Time[] = isPostgres ? [...times] : ['']
+  for (const page of await readPages()) {
+    const commands = commandsOf(page, besides)
+    if (commands.length === 0) continue
+    const directory = await makeDirectory(t)
+    await mkdir(join(directory, '.promptsync'))
+    await writeFile(join(directory, '.promptsync', 'admin-key'), `${service.adminKey}\n`)
+    const { code, output } = await runShell(rename(commands.join('\n')), directory, env)
+    t.equal(code, 0, code === 0 ? page.path : `${page.path}\n${output}`)
   }
 })
 
+t.test('and so do those that need the service stopped', { buffered: true, skip: isPostgres && 'above' }, async (t) => {
+  // One for all pages: unpacking it is 40 MB each time.
+  const directory = await makeDirectory(t)
+  await moveDirectory((await makeMigratedEnvironment(t)).directory, join(directory, '.promptsync'))
+  for (const page of await readPages()) {
+    const commands = commandsOf(page, ['service-stopped'])
+    if (commands.length === 0) continue
+    const { code, output } = await runShell(commands.join('\n'), directory, {})
+    t.equal(code, 0, code === 0 ? page.path : `${page.path}\n${output}`)
+  }
+})
+
+t.test('a block is executed unless it is no command: guides have commands, and shells go by one name', async (t) => {
+  for (const { path, text, blocks } of await readPages()) {
+    t.equal(text.match(/^\s*(```|~~~)/gm)?.length ?? 0, blocks.length * 2, `${path}: every fence is one that is found`)
+    for (const { language, time } of blocks) {
+      t.notMatch(language, /^$|shell|bash|zsh|console/, `${path} names the language of each block`)
+      if (language === 'sh') t.ok((times as readonly string[]).includes(time), `${path}: "sh ${time}" says when it runs`)
+    }
+    if (dirname(path) === 'docs')
+      t.ok(
+        blocks.some(({ language }) => language === 'sh'),
+        `${path} has commands`,
+      )
+  }
+})
+
+t.test('what is shown of JSON and YAML can be parsed, and the CI jobs run the commands that the page runs', async (t) => {
+  for (const { path, blocks } of await readPages()) {
+    for (const { language, text } of blocks) {
+      if (language === 'json') t.doesNotThrow(() => JSON.parse(text), `${path}\n${text}`)
+      if (language === 'yaml') t.doesNotThrow(() => load(text), `${path}\n${text}`)
+    }
+    if (path !== 'docs/ci.md') continue
+    const executed = blocks.filter(({ language }) => language === 'sh').map(({ text }) => text)
+    const jobs = blocks.filter(({ language }) => language === 'yaml').map(({ text }) => text)
+    const called = [...jobs.join('\n').matchAll(/(?<=^[ -]*)(curl|node|printf) .*$/gm)].map(([command]) => command)
+    t.ok(called.length >= 8, 'found them')
+    for (const command of called)
+      t.ok(
+        executed.some((text) => text.includes(command)),
+        command,
+      )
+  }
+})
+
+/** Where a page's links lead, outside of code: a path from the root, and the heading, where one is named. */
+function linksOf({ path, text }: Page): { to: string; anchor: string | undefined }[] {
+  const prose = text.replaceAll(/^```[\s\S]*?^```$/gm, '').replaceAll(/`[^`\n]*`/g, '`')
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, target = '']) => target)
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => target.split('#'))
+    .map(([file = '', anchor]) => ({ to: file === '' ? path : join(dirname(path), file), anchor }))
+}
+
+/** The anchors GitHub gives to headings. */
+function anchorsOf(text: string): string[] {
+  const prose = text.replaceAll(/^```[\s\S]*?^```$/gm, '')
+  return [...prose.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\p{M} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
+
+t.test('every link leads somewhere, and to every page of docs/ leads one', async (t) => {
+  const pages = await readPages()
+  const reached = new Set<string>()
+  for (const page of [...pages, toPage('CHANGELOG.md', await readFile('CHANGELOG.md', 'utf8'))]) {
+    for (const { to, anchor } of linksOf(page)) {
+      t.ok(existsSync(to), `${page.path}: ${to}`)
+      if (to !== page.path) reached.add(to)
+      if (anchor === undefined || !existsSync(to)) continue
+      t.ok(anchorsOf(await readFile(to, 'utf8')).includes(anchor), `${page.path}: ${to}#${anchor}`)
+    }
+  }
+  for (const { path } of pages.slice(1)) t.ok(reached.has(path) || reached.has(`${dirname(path)}/`), `${path} is linked`)
+})
+
+t.test('the settings in README.md are those of the program, no more and no less', async (t) => {
+  const known = [...(await readFile('src/config.ts', 'utf8')).matchAll(/^ {2}([A-Z][A-Z_]+): /gm)].map(([, name]) => name)
+  const readme = await readFile('README.md', 'utf8')
+  const rows = [...readme.matchAll(/^\| (`[A-Z].*?) \|/gm)].flatMap(([, names = '']) => [...names.matchAll(/`(\w+)`/g)])
+  t.strictSame(rows.map(([, name]) => name).sort(), known.sort())
+})
+
+t.test('every scope and every command of the command line is in a guide', { buffered: true }, async (t) => {
+  const text = (await readPages()).map((page) => page.text).join('\n')
+  for (const scope of scopes) t.ok(text.includes(`\`${scope}\``), scope)
+  const help = run(['--help'], {})
+  t.equal(await help.exited, 0)
+  const commands = [...`${help.stdout()}${adminUsage}`.matchAll(/^ {2}(promptsync(?: [a-z]+)+)/gm)].map(
+    ([, command = '']) => command,
+  )
+  t.ok(commands.length >= 6, 'found them')
+  for (const command of commands) t.ok(text.includes(command), command)
+})
+
 t.test('the page of errors lists every code, with its status and title, and what to do', async (t) => {
-  const text = await readFile('docs/errors.md', 'utf8')
-  const rows = [...text.matchAll(/^\| `([\w.]+)` \| (\d+) \| (.+?) \| (.+) \|$/gm)]
-  const listed = rows.map(([, code = '', status, title]) => [code, [Number(status), title]] as const)
-  t.strictSame(Object.fromEntries(listed), errorTable)
-  t.equal(listed.length, Object.keys(errorTable).length, 'each once')
+  const { withErrorTable } = await import(join(packageRoot, 'scripts', 'write-errors.mjs'))
+  const page = await readFile('docs/errors.md', 'utf8')
+  t.equal(withErrorTable(page), page, 'npm run docs:errors brings it up to date')
 })

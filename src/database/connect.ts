@@ -1,6 +1,6 @@
-import { PGlite } from '@electric-sql/pglite'
+import { messages, PGlite } from '@electric-sql/pglite'
 import { PrismaPg } from '@prisma/adapter-pg'
-import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils'
+import { DriverAdapterError, type SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils'
 import pg from 'pg'
 import { PrismaPGlite } from 'pglite-prisma-adapter'
 import { PrismaClient } from '../generated/prisma/client.js'
@@ -15,10 +15,12 @@ export type Db = Pick<PrismaClient, '$queryRaw' | '$executeRaw' | '$queryRawUnsa
 export type Connection = {
   kind: 'embedded' | 'postgres'
   client: PrismaClient
-  /** An adapter factory whose scripts run whole: see `scriptRunner`. */
-  migrationFactory(): SqlMigrationAwareDriverAdapterFactory
+  /** An adapter factory whose scripts run whole: see `scriptRunner`. `onError` hears what the database said of one. */
+  migrationFactory(onError?: (error: Error) => void): SqlMigrationAwareDriverAdapterFactory
   /** Runs `work` while no other process of this database does the same. */
   exclusively<T>(work: () => Promise<T>): Promise<T>
+  /** Resolves when the engine has failed for good, so that only a restart of the process helps; a server's never does. */
+  broken: Promise<void>
   close(): Promise<void>
 }
 
@@ -40,6 +42,7 @@ const migrationLockId = 7_260_711_205_001n
 function scriptRunner(
   factory: SqlMigrationAwareDriverAdapterFactory,
   runScript: (sql: string) => Promise<unknown>,
+  onError: (error: Error) => void = () => undefined,
 ): SqlMigrationAwareDriverAdapterFactory {
   return {
     provider: factory.provider,
@@ -48,7 +51,10 @@ function scriptRunner(
     async connect() {
       const adapter = await factory.connect()
       adapter.executeScript = async (sql) => {
-        await runScript(sql)
+        await runScript(sql).catch((error: Error) => {
+          onError(error)
+          throw error
+        })
       }
       return adapter
     },
@@ -111,13 +117,18 @@ export async function connectPostgres(url: string): Promise<Connection> {
   return {
     kind: 'postgres',
     client,
-    migrationFactory: () =>
-      scriptRunner(new PrismaPg({ ...poolOptions, min: 0, max: 2 }), (sql) => withClient((session) => session.query(sql))),
+    migrationFactory: (onError) =>
+      scriptRunner(
+        new PrismaPg({ ...poolOptions, min: 0, max: 2 }),
+        (sql) => withClient((session) => session.query(sql)),
+        onError,
+      ),
     exclusively: (work) =>
       withClient(async (session) => {
         await session.query('SELECT pg_advisory_lock($1)', [migrationLockId.toString()])
         return work()
       }),
+    broken: new Promise(() => undefined),
     close: () => client.$disconnect(),
   }
 }
@@ -160,7 +171,9 @@ function honestCommits(pglite: PGlite): SqlMigrationAwareDriverAdapterFactory {
         const commit = started.commit.bind(started)
         started.commit = async () => {
           await commit()
-          await outcome
+          await outcome.catch((error: Error) => {
+            throw toAdapterError(error)
+          })
         }
         return started
       }
@@ -169,14 +182,53 @@ function honestCommits(pglite: PGlite): SqlMigrationAwareDriverAdapterFactory {
   }
 }
 
+function toAdapterError(error: Error): Error {
+  if (!(error instanceof messages.DatabaseError)) return error
+  const { code = '', severity = '', message, detail, column, hint } = error
+  return new DriverAdapterError({ kind: 'postgres', code, originalCode: code, severity, message, detail, column, hint })
+}
+
+/** PGlite's way out of an ordinary error of a statement; any other exception of its engine is an abort. */
+const ordinaryExit = 100
+
+/**
+ * A panic of the embedded engine, a log that finds no room say, ends it; PGlite goes on calling it for ever, and the
+ * process hangs. From the first such failure on every call is refused here. Resolves at that moment.
+ */
+function watchForPanic(pglite: PGlite): Promise<void> {
+  const { mod } = pglite as unknown as { mod: { _PostgresMainLoopOnce(): void } }
+  const runOnce = mod._PostgresMainLoopOnce
+  const runMessage = pglite.execProtocolRawSync
+  return new Promise((resolve) => {
+    let isBroken = false
+    mod._PostgresMainLoopOnce = () => {
+      try {
+        runOnce()
+      } catch (error) {
+        if ((error as { status?: number }).status !== ordinaryExit) {
+          isBroken = true
+          resolve()
+        }
+        throw error
+      }
+    }
+    pglite.execProtocolRawSync = (message) => {
+      if (isBroken) throw new Error('PGlite is closed: its engine has failed.')
+      return runMessage.call(pglite, message)
+    }
+  })
+}
+
 /** Wraps an open PGlite; without a lock it belongs to a test that holds it in memory. */
 export function embeddedConnection(pglite: PGlite, lock?: DataDirectoryLock): Connection {
+  const broken = watchForPanic(pglite)
   const client = new PrismaClient({ adapter: honestCommits(pglite), transactionOptions })
   return {
     kind: 'embedded',
     client,
-    migrationFactory: () => scriptRunner(new PrismaPGlite(pglite), (sql) => pglite.exec(sql)),
+    migrationFactory: (onError) => scriptRunner(new PrismaPGlite(pglite), (sql) => pglite.exec(sql), onError),
     exclusively: (work) => work(),
+    broken,
     async close() {
       await client.$disconnect()
       if (!pglite.closed) await pglite.close()

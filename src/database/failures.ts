@@ -6,7 +6,7 @@ type AdapterError = {
   cause?: unknown
   message?: unknown
 }
-type AdapterCause = { kind?: unknown; originalCode?: unknown }
+type AdapterCause = { kind?: unknown; originalCode?: unknown; severity?: unknown }
 
 const connectionKinds = new Set([
   'ConnectionClosed',
@@ -28,6 +28,14 @@ function causeOf(error: unknown): AdapterCause | undefined {
 export function sqlState(error: unknown): string | undefined {
   const code = causeOf(error)?.originalCode
   return typeof code === 'string' ? code : undefined
+}
+
+/**
+ * Whether the database answered a statement with a refusal and lives on: after `FATAL` or `PANIC` nobody knows what of a
+ * commit had reached the disk.
+ */
+export function isRefusal(error: unknown): boolean {
+  return sqlState(error) !== undefined && causeOf(error)?.severity === 'ERROR' && !isConnectionLoss(error)
 }
 
 /** A row, name or lock that another transaction had: unique violation, lock timeout, cancelled wait, deadlock. */

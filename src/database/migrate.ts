@@ -17,17 +17,26 @@ export async function readMigrations(): Promise<{ schema: string; migrations: Mi
   return { schema: await readFile(join(packageRoot, 'prisma', 'schema.prisma'), 'utf8'), migrations }
 }
 
-/** Brings the database to this program's schema, one process at a time; answers the names applied. */
-export async function migrate(connection: Connection): Promise<string[]> {
-  const { schema, migrations } = await readMigrations()
+/**
+ * Brings the database to this program's schema, one process at a time; answers the names applied. With `upTo` it goes no
+ * further than that migration.
+ */
+export async function migrate(connection: Connection, upTo?: string): Promise<string[]> {
+  const { schema, migrations: all } = await readMigrations()
+  const migrations = all.filter(({ name }) => upTo === undefined || name <= upTo)
   return connection.exclusively(async () => {
     await refuseUnfit(connection, migrations)
+    let said: Error | undefined
+    const remember = (error: Error) => {
+      said = error
+    }
     try {
-      return await applyMigrations(schema, migrations, connection.migrationFactory())
+      return await applyMigrations(schema, migrations, connection.migrationFactory(remember))
     } catch (error) {
-      throw new MigrationFailed(`A migration failed and changed nothing. ${(error as Error).message}\n${repair}`, {
-        cause: error,
-      })
+      const { message } = said ?? (error as Error)
+      const unfinished = (await appliedMigrations(connection)).find(({ finished }) => !finished)
+      const which = unfinished ? `Migration ${unfinished.name}` : 'A migration'
+      throw new MigrationFailed(`${which} failed and changed nothing: ${message}.\n${repair}`, { cause: error })
     }
   })
 }
@@ -37,13 +46,19 @@ const repair =
   '  DELETE FROM _prisma_migrations WHERE finished_at IS NULL;\n' +
   'and run `promptsync migrate` again.'
 
-/** Refuses a database that a newer program has migrated, or that an earlier failure has marked. */
-async function refuseUnfit(connection: Connection, migrations: Migration[]): Promise<void> {
+/** The names of the migrations that the database has had, oldest first; none for a database that is new. */
+export async function appliedMigrations(connection: Connection): Promise<{ name: string; finished: boolean }[]> {
   const [table] = await connection.client.$queryRaw<{ found: boolean }[]>`
     SELECT to_regclass('_prisma_migrations') IS NOT NULL AS found`
-  if (!table?.found) return
-  const applied = await connection.client.$queryRaw<{ name: string; finished: boolean }[]>`
-    SELECT migration_name AS name, finished_at IS NOT NULL AS finished FROM _prisma_migrations WHERE rolled_back_at IS NULL`
+  if (!table?.found) return []
+  return connection.client.$queryRaw<{ name: string; finished: boolean }[]>`
+    SELECT migration_name AS name, finished_at IS NOT NULL AS finished FROM _prisma_migrations
+    WHERE rolled_back_at IS NULL ORDER BY migration_name`
+}
+
+/** Refuses a database that a newer program has migrated, or that an earlier failure has marked. */
+async function refuseUnfit(connection: Connection, migrations: Migration[]): Promise<void> {
+  const applied = await appliedMigrations(connection)
   const unfinished = applied.find(({ finished }) => !finished)
   if (unfinished) throw new MigrationFailed(`Migration ${unfinished.name} was begun and not finished.\n${repair}`)
   const known = new Set(migrations.map(({ name }) => name))

@@ -1,7 +1,7 @@
-type Table = {
+export type Table = {
   name: string
-  /** Columns that an export leaves out unless it is asked for them, and why. */
-  omitted?: { columns: readonly string[]; why: string }
+  /** Columns that an export leaves out unless it is asked for them, why, and what an import puts there, as SQL. */
+  omitted?: { columns: readonly string[]; why: string; fill: Readonly<Record<string, string>> }
   /** Which rows go with project `$1` when it is deleted, or why none do. */
   deletion: { where: string } | { kept: string }
   /** What becomes of the content of a version that is purged, or why there is none here. */
@@ -23,7 +23,14 @@ export const tables: readonly Table[] = [
   },
   {
     name: 'api_keys',
-    omitted: { columns: ['secret_hash'], why: 'what a key is recognized by stays where the key was made' },
+    omitted: {
+      columns: ['secret_hash'],
+      why: 'what a key is recognized by stays where the key was made',
+      fill: {
+        secret_hash: "sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))",
+        revoked_at: 'coalesce(revoked_at, now())',
+      },
+    },
     deletion: { kept: 'revoked, so that what they did can be told' },
     purge: { kept: 'holds no content' },
   },

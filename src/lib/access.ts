@@ -16,6 +16,11 @@ export type Actor = {
 /** A key as the database last told of it. */
 export type CheckedKey = { actor: Actor; expiresAt: Date | null; revokedAt: Date | null; checkedAtMs: number }
 
+/** Who acts where nobody sent a key: the start of an instance, or an admin on the machine. */
+export function systemActor(name: string): Actor {
+  return { keyId: null, name, scopes: ['admin'], projectId: null, isConfirmed: true }
+}
+
 export const anonymous: Actor = { keyId: null, name: 'anonymous', scopes: [], projectId: null, isConfirmed: true }
 
 export type ProjectSettings = { publicRead: boolean; scan: 'warn' | 'block' | 'off'; defaultAlias: string }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { sqlState } from '../../src/database/failures.js'
+import { tables } from '../../src/database/tables.js'
 import { startService } from '../helpers/service.js'
 
 /** Tables whose rows are written once. */
@@ -10,6 +11,7 @@ const counters = [
   { table: 'projects', column: 'release_number', row: "slug = 'acme'", expected: 3 },
   { table: 'prompts', column: 'version_number', row: "name = 'hello'", expected: 2 },
   { table: 'aliases', column: 'revision', row: "name = 'production'", expected: 3 },
+  { table: 'kept_numbers', column: 'number', row: "prompt = 'x'", expected: 1 },
 ]
 
 const service = await startService(t)
@@ -21,12 +23,20 @@ await service.call('/projects', { body: { slug: 'acme' } })
 for (const [index, content] of ['one', 'two', 'three'].entries()) {
   const prompts = [
     { name: 'hello', content: index < 2 ? content : 'two' },
-    { name: 'bye', messages: [{ role: 'system', content }], config: { n: index }, inputs: { type: 'object' } },
+    {
+      ...{ name: 'bye', messages: [{ role: 'system', content }], config: { n: index }, inputs: { type: 'object' } },
+      variants: [{ tags: { locale: 'de' }, messages: [{ role: 'system', content: `${content} auf Deutsch` }] }],
+    },
   ]
   const git = { repo: 'https://github.com/acme/app', commit: commit(String(index)), branch: 'main', dirty: false }
   await service.push({ version: `v1.${index}`, alias: 'production', message: content, git, prompts }, inAcme)
 }
 await service.call('/aliases/production', { ...inAcme, method: 'PUT', body: { version: 'v1.0', prompt: 'hello', reason: 'pin' } })
+
+// A deleted project leaves its numbers behind.
+await service.call('/projects', { body: { slug: 'gone' } })
+await service.push({ prompts: [{ name: 'x', content: 'x' }] }, { project: 'gone' })
+await service.call('/projects/gone', { method: 'DELETE' })
 
 /** All rows of the tables this is about, as text. Keys are not: their last use is noted now and then. */
 async function readAll(): Promise<Record<string, string>> {
@@ -119,8 +129,47 @@ t.test('what immutable rows belong to cannot take them along', async (t) => {
     t.match(await refusalOf(`TRUNCATE "${table}"`), refused, `TRUNCATE ${table}`)
     t.equal(await refusalOf(`TRUNCATE "${table}" CASCADE`), '23000', `TRUNCATE ${table} CASCADE`)
   }
-  const all = [...immutable, 'projects', 'prompts', 'aliases', 'api_keys'].map((table) => `"${table}"`).join(', ')
+  const all = tables.map(({ name }) => `"${name}"`).join(', ')
   t.equal(await refusalOf(`TRUNCATE ${all}`), '23000', 'all at once')
+  t.same(await readAll(), before)
+})
+
+t.test('rows that carry numbers cannot go, whether anything refers to them or not', async (t) => {
+  const before = await readAll()
+  await service.call('/projects', { body: { slug: 'empty' } })
+  t.equal(await refusalOf("DELETE FROM projects WHERE slug = 'empty'"), '23000')
+  t.equal(await refusalOf("DELETE FROM projects WHERE slug = 'gone'"), '23000')
+  t.equal(await refusalOf('DELETE FROM kept_numbers'), '23000')
+  t.equal(await refusalOf("UPDATE projects SET epoch = epoch - 1 WHERE slug = 'acme'"), '23000')
+  const after = await readAll()
+  for (const table of ['prompts', 'aliases', 'kept_numbers']) t.equal(after[table], before[table])
+})
+
+t.test('a version changes in one way only: everything of its content goes, and nothing else changes', async (t) => {
+  const before = await readAll()
+  const parts = ['content = NULL', 'messages = NULL', "config = '{}'", 'inputs = NULL', "variants = '[]'", 'content_hash = NULL']
+  const all = [...parts, 'purged_at = now()']
+  const erase = all.join(', ')
+  for (const kept of all) {
+    const rest = all.filter((part) => part !== kept).join(', ')
+    const type = kept === 'content = NULL' ? 'text' : 'chat'
+    t.equal(await refusalOf(`UPDATE versions SET ${rest} WHERE type = '${type}'`), '23000', `all but ${kept}`)
+  }
+  for (const more of [
+    'number = number + 9',
+    "label = 'other'",
+    "type = 'text'",
+    "path = 'p'",
+    'created_at = now()',
+    'id = gen_random_uuid()',
+  ]) {
+    t.equal(await refusalOf(`UPDATE versions SET ${erase}, ${more} WHERE type = 'chat'`), '23000', more)
+  }
+  const undone = db.$transaction(async (tx) => {
+    await tx.$executeRawUnsafe(`UPDATE versions SET ${erase}`)
+    await tx.$executeRawUnsafe("UPDATE versions SET content = 'back', purged_at = NULL")
+  })
+  await t.rejects(undone, 'and it never comes back')
   t.same(await readAll(), before)
 })
 

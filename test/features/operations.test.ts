@@ -157,13 +157,8 @@ t.test('a problem has type, title, status, detail, code and request id, and no m
 /** One mutation after another of everything that can change, with the entries that each is to leave. */
 const mutations: [what: string, path: string, options: CallOptions, entries: string[]][] = [
   ['a push', '/prompts', { body: { version: 'one', prompts: prompts({ x: '1', y: '1' }) } }, ['push one']],
-  ['a push with an alias', '/prompts', { body: { alias: 'dev', prompts: prompts({ x: '2' }) } }, ['alias.move dev', 'push r2']],
-  [
-    'a push that only moves',
-    '/prompts',
-    { body: { base: 'one', alias: 'dev', prompts: prompts({ x: '1' }) } },
-    ['alias.move dev'],
-  ],
+  ['a push with an alias', '/prompts', { body: { alias: 'dev', prompts: prompts({ x: '2' }) } }, ['push r2']],
+  ['a push that only moves', '/prompts', { body: { base: 'one', alias: 'dev', prompts: prompts({ x: '1' }) } }, ['push one']],
   ['a push of a title', '/prompts', { body: { prompts: [{ name: 'x', content: '2', title: 'T' }] } }, ['push r2']],
   ['a new commit', '/prompts', { body: { prompts: prompts({ x: '2' }), git: { commit: 'a'.repeat(40) } } }, ['push r2']],
   ['an alias', '/aliases/prod', { method: 'PUT', body: { version: 'one' } }, ['alias.move prod']],
@@ -288,6 +283,43 @@ t.test('the audit is filtered by action, actor and target, and read in pages tha
     ids.every((id, index) => index === 0 || id < (ids[index - 1] ?? 0n)),
     'newest first',
   )
+})
+
+t.test('the audit is filtered by time, and streamed whole as lines of JSON', async (t) => {
+  const { project, push, audit } = await makeProject()
+  for (let number = 1; number <= 3; number += 1) await push({ prompts: prompts({ x: `${number}` }) })
+  // The database's own clock stamps entries, so that they are apart by less than a test could wait for.
+  const times = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00.5Z', '2026-01-03T00:00:00Z']
+  await service.deps.db.$executeRaw`
+    INSERT INTO audit_entries (project, actor, action, target, request_id, created_at)
+    SELECT ${project}, 'somebody', 'test', at, 'test', at::timestamptz FROM unnest(${times}::text[]) at`
+  const between = async (query: string) => (await audit(`&action=test${query}`)).map(({ target }) => times.indexOf(target))
+  t.strictSame(await between('&since=2026-01-02T00:00:00.5Z'), [2, 1], 'since is inclusive')
+  t.strictSame(await between('&until=2026-01-02T00:00:00.5Z'), [0], 'until is not')
+  t.strictSame(await between('&since=2026-01-02T01:00:00%2B01:00&until=2026-01-03T00:00:00Z'), [1], 'any offset will do')
+  t.strictSame(await audit('&since=2999-01-01T00:00:00Z'), [])
+  for (const query of ['since=yesterday', 'until=2026-01-01', 'since=2026-13-01T00:00:00Z', 'format=csv']) {
+    refused(t, await call(`/audit?${query}`), 422, 'validation.failed')
+  }
+
+  const lines = await call(`/audit?project=${project}&format=ndjson&limit=1`)
+  t.equal(lines.headers.get('content-type'), 'application/x-ndjson; charset=utf-8')
+  t.strictSame(
+    lines.text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+    await audit(),
+  )
+  t.equal((await call(`/audit?project=${project}&format=ndjson&action=none`)).text, '')
+  await service.deps.db.$executeRaw`
+    INSERT INTO audit_entries (project, actor, action, target, request_id) SELECT ${project}, 'many', 'many', n::text, 'test' FROM generate_series(1, 1234) n`
+  const many = (await call(`/audit?project=${project}&format=ndjson&actor=many`)).text.trimEnd().split('\n')
+  t.strictSame(
+    many.map((line) => JSON.parse(line).target),
+    Array.from({ length: 1_234 }, (_, index) => String(1_234 - index)),
+  )
+  refused(t, await call('/audit?format=ndjson', { key: null }), 401, 'auth.required')
 })
 
 t.test('an admin bound to a project sees that project’s audit only', async (t) => {

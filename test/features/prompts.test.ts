@@ -301,6 +301,7 @@ t.test('the versions of a prompt are listed newest first, with the push that mad
     git,
     path: 'Group/X.yaml',
     createdAt: first.createdAt,
+    purgedAt: null,
   })
   const fetched = (await call('/prompts/group%2Fx/one')).body
   shows(t, fetched, { contentHash: first.contentHash, createdAt: first.createdAt })

@@ -129,7 +129,7 @@ function callers(url: string, adminKey: string, deps: Deps) {
       ...(body === undefined ? {} : { body: isRaw ? (body as never) : JSON.stringify(body) }),
     })
     const text = await response.text()
-    const isJson = /json/.test(response.headers.get('content-type') ?? '')
+    const isJson = /[/+]json\b/.test(response.headers.get('content-type') ?? '')
     return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : text }
   }
   const expectMade = async (path: string, body: object, options: CallOptions = {}) => {

@@ -2,7 +2,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
-import type { Actor } from '../../lib/access.js'
+import { systemActor } from '../../lib/access.js'
 import { createSecret, hashSecret } from '../../lib/secrets.js'
 import { recordAudit } from '../audit/audit.service.js'
 import { transact } from '../projects/projects.service.js'
@@ -16,10 +16,7 @@ export type FirstKey = { secret: string } | { file: string } | null
 /** No key could be handed over, so none was made; `message` names the variable that helps. */
 export class FirstKeyFailed extends Error {}
 
-const system: { actor: Actor; requestId: string } = {
-  actor: { keyId: null, name: 'system', scopes: ['admin'], projectId: null, isConfirmed: true },
-  requestId: 'start',
-}
+const system = { actor: systemActor('system'), requestId: 'start' }
 
 /**
  * Makes what every database needs before it serves: the project `default`, the key of PROMPTSYNC_ADMIN_KEY, and, where

@@ -1,5 +1,5 @@
 import type { Db } from '../../database/connect.js'
-import { isConnectionLoss, isContention, sqlState } from '../../database/failures.js'
+import { isConnectionLoss, isContention, isRefusal } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError, tryLater } from '../../errors.js'
 import type { Actor, Caller, Project } from '../../lib/access.js'
@@ -176,7 +176,7 @@ export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>): Pro
     if (isContention(error))
       throw tryLater('write.busy', 'Another write was in the way. Nothing was changed; try again.', 1, error)
     if (!isCommitting) throw error
-    if (sqlState(error) && !isConnectionLoss(error)) {
+    if (isRefusal(error)) {
       throw tryLater('database.unavailable', 'The database refused to commit. Nothing was changed; try again.', 1, error)
     }
     const detail = 'The database went away before it confirmed the write. Read the project again before you retry.'

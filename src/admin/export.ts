@@ -1,0 +1,101 @@
+import type { Db } from '../database/connect.js'
+import { appliedMigrations, readMigrations } from '../database/migrate.js'
+import { type Table, tables } from '../database/tables.js'
+import type { Deps } from '../deps.js'
+import { packageVersion } from '../lib/package-version.js'
+import { AdminError } from './admin-error.js'
+
+/** The first line of an export. */
+export type ExportHeader = {
+  promptsync: 'export'
+  format: 1
+  /** The program that wrote it. */
+  version: string
+  /** The schema of the rows: the last migration the database had had. */
+  migration: string
+  /** Whether keys go on working after an import. */
+  keyHashes: boolean
+}
+
+/** The last line: without it the export was cut off. */
+export type ExportEnd = { end: true; rows: Record<string, number> }
+
+const fetchRows = 500
+/** An export reads everything in one transaction, which may take as long as this. */
+export const bulkTimeoutMs = 6 * 60 * 60 * 1_000
+
+/**
+ * Writes all that the database holds as of one moment, as NDJSON: a header, `{"table":…,"row":…}` for every row, parents
+ * first, and a last line that counts them. Answers the number of rows by table. Throws `AdminError`.
+ */
+export async function exportDatabase(
+  { connection, db }: Pick<Deps, 'connection' | 'db'>,
+  { keyHashes }: { keyHashes: boolean },
+  write: (text: string) => Promise<void>,
+): Promise<Record<string, number>> {
+  const migration = await requireCurrent(connection)
+  const header: ExportHeader = { promptsync: 'export', format: 1, version: packageVersion, migration, keyHashes }
+  const counts: Record<string, number> = {}
+  await write(`${JSON.stringify(header)}\n`)
+  await db.$transaction(
+    async (tx) => {
+      for (const table of tables) counts[table.name] = await exportTable(tx, table, keyHashes, write)
+    },
+    { isolationLevel: 'RepeatableRead', timeout: bulkTimeoutMs, maxWait: 60_000 },
+  )
+  const end: ExportEnd = { end: true, rows: counts }
+  await write(`${JSON.stringify(end)}\n`)
+  return counts
+}
+
+/** Rows of an older schema would be written as if they were of this one. */
+async function requireCurrent(connection: Deps['connection']): Promise<string> {
+  const applied = new Set((await appliedMigrations(connection)).map(({ name }) => name))
+  const { migrations } = await readMigrations()
+  const missing = migrations.find(({ name }) => !applied.has(name))
+  const last = migrations.at(-1)
+  if (last && !missing && applied.size === migrations.length) return last.name
+  const remedy = 'Export with the version of promptsync that serves this database.'
+  if (missing) throw new AdminError(`The database lacks the migration ${missing.name}. ${remedy}`)
+  throw new AdminError(`The database is of a newer version than this program. ${remedy}`)
+}
+
+async function exportTable(
+  tx: Db,
+  { name, omitted }: Table,
+  keyHashes: boolean,
+  write: (text: string) => Promise<void>,
+): Promise<number> {
+  const left = keyHashes ? [] : (omitted?.columns ?? [])
+  const columns = (await columnsOf(tx, name)).filter((column) => !left.includes(column))
+  const list = columns.map((column) => `"${column}"`).join(', ')
+  const cursor = `export_${name}`
+  await tx.$executeRawUnsafe(
+    `DECLARE ${cursor} NO SCROLL CURSOR FOR SELECT row_to_json(t)::text AS row FROM (SELECT ${list} FROM "${name}" ORDER BY ${await keyOf(tx, name)}) t`,
+  )
+  let count = 0
+  for (;;) {
+    const rows = await tx.$queryRawUnsafe<{ row: string }[]>(`FETCH ${fetchRows} FROM ${cursor}`)
+    if (rows.length === 0) break
+    count += rows.length
+    // Line ends in a JSON value stand between its tokens: those within texts are escaped.
+    await write(rows.map(({ row }) => `{"table":"${name}","row":${row.replace(/[\r\n]+/g, ' ')}}\n`).join(''))
+  }
+  await tx.$executeRawUnsafe(`CLOSE ${cursor}`)
+  return count
+}
+
+/** The columns of a table in their order. */
+export async function columnsOf(db: Db, table: string): Promise<string[]> {
+  const rows = await db.$queryRaw<{ name: string }[]>`
+    SELECT column_name::text AS name FROM information_schema.columns
+    WHERE table_schema = current_schema() AND table_name = ${table} ORDER BY ordinal_position`
+  return rows.map(({ name }) => name)
+}
+
+async function keyOf(db: Db, table: string): Promise<string> {
+  const rows = await db.$queryRaw<{ name: string }[]>`
+    SELECT a.attname::text AS name FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+    WHERE i.indrelid = ${table}::text::regclass AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)`
+  return rows.map(({ name }) => `"${name}"`).join(', ')
+}
