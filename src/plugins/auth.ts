@@ -85,13 +85,19 @@ async function admit(
     throw new AppError('auth.required', `This needs a key with the scope "${scope}". Send it as "Authorization: Bearer ps_…".`)
   }
   const isForeign = project && actor.projectId !== null && actor.projectId !== project.id && !isPublicRead
-  if (isForeign || (project === null && (named ?? fallback) !== null)) {
+  // A key whose project was deleted a moment ago must not pass for a global one.
+  const isGone = project === null && actor.projectId !== null
+  if (isForeign || isGone || (project === null && (named ?? fallback) !== null)) {
     if (named !== null && !slugPattern.test(named)) {
       throw new AppError('validation.failed', `"${named}" is no project slug: 1 to 63 lower-case letters, digits or dashes.`, {
         errors: [{ path: 'project', message: 'must be 1 to 63 lower-case letters, digits or dashes and not begin with a dash' }],
       })
     }
-    throw new AppError('project.not_found', `No project "${named ?? fallback}" is known to this key.`)
+    const known = named ?? (isGone ? null : fallback)
+    throw new AppError(
+      'project.not_found',
+      known === null ? `The project of key "${actor.name}" is gone.` : `No project "${known}" is known to this key.`,
+    )
   }
   if (!actor.isConfirmed && scope !== 'prompts:read') {
     const detail = 'The database does not answer, so this key cannot be checked. Nothing was changed; try again.'

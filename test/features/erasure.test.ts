@@ -80,6 +80,23 @@ t.test('deleting a project erases its contents and keeps its row, its numbers an
   t.ok((await deps.db.auditEntry.count({ where: { project } })) > 5, 'what was done before is still told')
 })
 
+t.test('on an instance that still believes a key of a deleted project, the key sees nothing at all', async (t) => {
+  const { project, send, push, remove } = await makeProject()
+  await push({ prompts: [{ name: 'x', content: 'x' }] })
+  const { id, secret } = await service.createKey({ name: 'bound admin', project, scopes: ['admin'] })
+  const other = await startService(t, { connection: deps.connection })
+  t.equal((await other.call('/keys', { key: secret })).body.items.length, 1)
+  await remove()
+  for (const path of ['/keys', '/audit', '/projects', '/prompts', `/projects/${project}`]) {
+    refused(t, await other.call(path, { key: secret }), 404, 'project.not_found')
+  }
+  refused(t, await other.call('/keys', { key: secret, body: { name: 'k', scopes: ['admin'] } }), 404, 'project.not_found')
+  refused(t, await other.call(`/keys/${id}`, { key: secret, method: 'DELETE' }), 404, 'project.not_found')
+  other.clock.advance(10_000)
+  refused(t, await other.call('/keys', { key: secret }), 401, 'auth.revoked')
+  refused(t, await send('/keys', { key: secret }), 401, 'auth.revoked')
+})
+
 t.test('a slug made anew is empty and goes on with its release, version and revision numbers and its epoch', async (t) => {
   const { project, push, send, remove } = await makeProject()
   for (const content of ['1', '2', '3'])
