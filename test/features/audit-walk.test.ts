@@ -4,7 +4,11 @@ import { tellsOfTheInside } from '../helpers/inside.js'
 import { type Answer, type CallOptions, startService } from '../helpers/service.js'
 
 /** Where a mutation is made: a project with releases `one` and `two`, of which alias `dev` points to `two` and has been at `one`. */
-type World = { project: string; send: (path: string, options?: CallOptions) => Promise<Answer>; made: { id: string } }
+type World = {
+  project: string
+  send: (path: string, options?: CallOptions) => Promise<Answer>
+  made: { id: string; secret: string }
+}
 type Call = [path: string, options: CallOptions]
 
 type Mutation = {
@@ -140,12 +144,17 @@ const mutations: Record<string, Mutation> = {
     }),
   },
   deleteProject: {
+    // Several keys in use, all of which the instance has to forget.
+    prepare: async ({ project, send, made }) => {
+      const second = await service.createKey({ name: 'second', project, scopes: ['prompts:read'] })
+      for (const { secret } of [made, second, made]) await send('/prompts', { key: secret })
+    },
     call: ({ project }) => [`/projects/${project}`, remove],
     entry: ({ project }) => ({
       action: 'project.delete',
       target: project,
       before: { slug: project },
-      after: { erased: { prompts: 2, versions: 3, releases: 2, aliases: 1, keys: 1 } },
+      after: { erased: { prompts: 2, versions: 3, releases: 2, aliases: 1, keys: 2 } },
     }),
   },
   createKey: {

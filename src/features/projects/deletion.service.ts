@@ -62,7 +62,8 @@ async function eraseRows(tx: Db, projectId: bigint): Promise<Record<string, numb
 function forget({ keys, projects, now }: Deps, { project }: Caller): void {
   projects.delete(project.slug)
   projects.delete(`#${project.id}`)
-  for (const [hash, key] of keys.entries()) {
+  // A list of its own: storing an entry moves it to the end of the one that is gone through.
+  for (const [hash, key] of [...keys.entries()]) {
     if (key.actor.projectId === project.id) keys.set(hash, { ...key, revokedAt: now() })
   }
 }

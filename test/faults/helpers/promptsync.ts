@@ -36,6 +36,9 @@ export type StartOptions = {
   onMark?: (text: string) => void
 }
 
+/** The test runner loads itself into every Node process that is started, by this variable. Not into these. */
+const unobserved = ['env', '-u', 'NODE_OPTIONS']
+
 export async function makeDirectory(t: Teardown): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'promptsync-faults-'))
   t.teardown(() => rm(directory, { recursive: true, force: true }))
@@ -47,9 +50,16 @@ export async function buildPackage(t: Teardown): Promise<string> {
   const root = await makeDirectory(t)
   const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc')
   // Types are checked elsewhere; here they would only take time.
-  execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--noCheck', '--outDir', join(root, 'dist')], {
-    cwd: packageRoot,
-  })
+  const [program = '', ...args] = [
+    ...unobserved,
+    process.execPath,
+    compiler,
+    '-p',
+    'tsconfig.build.json',
+    '--noCheck',
+    '--outDir',
+  ]
+  execFileSync(program, [...args, join(root, 'dist')], { cwd: packageRoot })
   for (const part of ['package.json', 'prisma', 'defaults', 'openapi'])
     await cp(join(packageRoot, part), join(root, part), { recursive: true })
   await symlink(join(packageRoot, 'node_modules'), join(root, 'node_modules'))
@@ -78,6 +88,7 @@ export function startPromptsync(t: Teardown, root: string, options: StartOptions
     ...enter,
     'setpriv',
     '--pdeathsig=KILL',
+    ...unobserved,
     process.execPath,
     ...preload.flatMap((module) => ['--import', module]),
     join(root, 'dist', 'main.js'),
