@@ -37,6 +37,20 @@ const withoutEffect = [
   'PROMPTSYNC_FILE_ROOTS',
 ]
 
+/** Until a service is there to be closed, a signal ends the process: as process 1 of a container it would be ignored. */
+const heedSignals = new AbortController()
+
+function endOnSignals(): void {
+  for (const [signal, number] of [
+    ['SIGTERM', 15],
+    ['SIGINT', 2],
+  ] as const) {
+    const end = () => process.exit(128 + number)
+    process.once(signal, end)
+    heedSignals.signal.addEventListener('abort', () => process.off(signal, end))
+  }
+}
+
 /** Requests in flight get this long to finish after SIGTERM; the whole close stays under 10 s. */
 const closeTimeoutMs = 9_000
 
@@ -52,6 +66,7 @@ async function serve(config: Config): Promise<void> {
   })
   process.stdout.write(announceKey(firstKey))
   const app = await buildApp(deps)
+  heedSignals.abort()
   closeWithGrace({ delay: closeTimeoutMs, logger: deps.log }, async ({ err }) => {
     if (err) deps.log.fatal({ err }, 'The process ends because of an error nobody caught.')
     await app.close()
@@ -133,6 +148,7 @@ async function main(args: string[]): Promise<number | null> {
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  endOnSignals()
   main(process.argv.slice(2)).then(
     (code) => {
       if (code !== null) process.exit(code)
