@@ -38,7 +38,7 @@ const withoutEffect = [
 ]
 
 /** Until a service is there to be closed, a signal ends the process: as process 1 of a container it would be ignored. */
-const heedSignals = new AbortController()
+const startUp = new AbortController()
 
 function endOnSignals(): void {
   for (const [signal, number] of [
@@ -47,7 +47,7 @@ function endOnSignals(): void {
   ] as const) {
     const end = () => process.exit(128 + number)
     process.once(signal, end)
-    heedSignals.signal.addEventListener('abort', () => process.off(signal, end))
+    startUp.signal.addEventListener('abort', () => process.off(signal, end))
   }
 }
 
@@ -66,7 +66,7 @@ async function serve(config: Config): Promise<void> {
   })
   process.stdout.write(announceKey(firstKey))
   const app = await buildApp(deps)
-  heedSignals.abort()
+  startUp.abort()
   closeWithGrace({ delay: closeTimeoutMs, logger: deps.log }, async ({ err }) => {
     if (err) deps.log.fatal({ err }, 'The process ends because of an error nobody caught.')
     await app.close()

@@ -21,6 +21,7 @@ const defaults = {
   adminKey: undefined,
   bodyLimitBytes: 32 * 1024 * 1024,
   trustProxy: false,
+  corsOrigins: [],
   logLevel: 'info',
 }
 
@@ -46,7 +47,55 @@ const wrong: Record<string, string[]> = {
     's3cret'.repeat(100),
   ],
   PROMPTSYNC_BODY_LIMIT: ['s3cret', '32 mb', '32mib', '-1', '0', '1', '1023', '2gb', '1.5mb', '99999999999', '999999999gb', 'mb'],
-  PROMPTSYNC_TRUST_PROXY: ['s3cret', 'yes', 'ON!', '2', '10.0.0.0/8'],
+  PROMPTSYNC_TRUST_PROXY: [
+    ...[
+      's3cret',
+      'yes',
+      'ON!',
+      'constructor',
+      '-1',
+      '00',
+      '100',
+      '2.5',
+      ',',
+      'proxy.s3cret',
+      'on,10.0.0.1',
+      '2,10.0.0.1',
+      'loopback,s3cret',
+    ],
+    ...[
+      '10.0.0.256',
+      '10.0.0.0/33',
+      '10.0.0.0/0',
+      '10.0.0.0/',
+      '10.0.0.0/8/8',
+      '::1/129',
+      'fe80::1%s3cret',
+      '10.0.0.0/255.0.0.0',
+    ],
+  ],
+  PROMPTSYNC_CORS_ORIGINS: [
+    ...[
+      's3cret',
+      ',',
+      'null',
+      '*,https://s3cret',
+      '*.s3cret',
+      'https://*.s3cret',
+      'https://',
+      'https://s3cret/',
+      'https://S3cret',
+    ],
+    ...[
+      'https://s3cret:443',
+      'http://s3cret:80',
+      'https://s3cret:99999',
+      'https://u:s3cret@host',
+      'https://s3cret?a',
+      'https://s3cret#a',
+    ],
+    ...['//s3cret', 'https:s3cret', 'HTTPS://s3cret', 'https://a https://s3cret', 'https://a,s3cret', 'https://s3crét'],
+  ],
   LOG_LEVEL: ['s3cret', 'verbose', 'INFO ', '30'],
 }
 
@@ -73,6 +122,7 @@ t.test('every variable is read', async (t) => {
     PROMPTSYNC_ADMIN_KEY: adminKey,
     PROMPTSYNC_BODY_LIMIT: '64mb',
     PROMPTSYNC_TRUST_PROXY: 'on',
+    PROMPTSYNC_CORS_ORIGINS: 'https://app.example.com',
     LOG_LEVEL: 'debug',
   })
   t.same(config, {
@@ -83,6 +133,7 @@ t.test('every variable is read', async (t) => {
     adminKey,
     bodyLimitBytes: 64 * 1024 * 1024,
     trustProxy: true,
+    corsOrigins: ['https://app.example.com'],
     logLevel: 'debug',
   })
 })
@@ -101,9 +152,30 @@ t.test('a size is a number of bytes or has a unit, in any case', async (t) => {
     t.equal(loadConfig({ PROMPTSYNC_BODY_LIMIT: text }).bodyLimitBytes, bytes, text)
 })
 
-t.test('a flag is on or off in the usual spellings', async (t) => {
-  for (const text of ['on', 'true', '1']) t.equal(loadConfig({ PROMPTSYNC_TRUST_PROXY: text }).trustProxy, true, text)
-  for (const text of ['off', 'false', '0']) t.equal(loadConfig({ PROMPTSYNC_TRUST_PROXY: text }).trustProxy, false, text)
+t.test('proxies are trusted always, never, by number or by address; 1 means always, as it always has', async (t) => {
+  const cases: [text: string, trust: unknown][] = [
+    ...['on', 'true', '1'].map((text): [string, unknown] => [text, true]),
+    ...['off', 'false', '0'].map((text): [string, unknown] => [text, false]),
+    ['2', 2],
+    ['99', 99],
+    ['10.0.0.1', ['10.0.0.1']],
+    ['10.0.0.0/8, ::1,fd00::/8 ,', ['10.0.0.0/8', '::1', 'fd00::/8']],
+    ['loopback,linklocal,uniquelocal', ['loopback', 'linklocal', 'uniquelocal']],
+  ]
+  for (const [text, trust] of cases) t.same(loadConfig({ PROMPTSYNC_TRUST_PROXY: text }).trustProxy, trust, text)
+})
+
+t.test('origins are as browsers send them, or a star for all', async (t) => {
+  const origins = [
+    'https://app.example.com',
+    'http://localhost:5173',
+    'http://[::1]:8080',
+    'chrome-extension://abcdef',
+    'http://127.0.0.1',
+  ]
+  for (const origin of origins) t.same(loadConfig({ PROMPTSYNC_CORS_ORIGINS: origin }).corsOrigins, [origin])
+  t.same(loadConfig({ PROMPTSYNC_CORS_ORIGINS: ` ${origins.join(' , ')},` }).corsOrigins, origins)
+  t.same(loadConfig({ PROMPTSYNC_CORS_ORIGINS: '*' }).corsOrigins, ['*'])
 })
 
 t.test('any port, either scheme of Postgres and any log level are accepted', async (t) => {

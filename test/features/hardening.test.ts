@@ -278,6 +278,7 @@ t.test('what is no HTTP at all is told no more', async (t) => {
         .on('error', reject)
     })
     t.match(answer, /^HTTP\/1\.1 4\d\d /)
+    t.match(answer, /\r\nX-Content-Type-Options: nosniff\r\n/)
     t.notOk(tellsOfTheInside(answer), answer)
   }
 })
