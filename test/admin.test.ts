@@ -55,10 +55,11 @@ async function fill({ call, push, createKey }: Service): Promise<void> {
   await call('/prompts/varied/v2/purge', { ...inAcme, body: { reason: 'test' } })
   await createKey({ name: 'reader', project: 'acme', scopes: ['prompts:read'] })
   await call('/projects/gone', { method: 'DELETE' })
-  for (const name of ['x', 'ordner%2F客服', 'varied', 'only-1', 'only-2', 'unknown']) {
+  for (const name of ['x', 'ordner%2F客服', 'varied', 'only-2']) {
     for (const ref of ['v1', 'v2', 'v3', 'r1', 'r2', 'r3', 'one.1', 'one.3', 'production', 'dev', 'old', 'latest', commit(2)]) {
-      for (const key of ['user-1', 'user-2', 'user-3']) refs.push(`/prompts/${name}/${ref}?key=${key}&tag=tone:kind`)
+      refs.push(`/prompts/${name}/${ref}?key=user-1&tag=tone:kind`)
     }
+    for (const key of ['user-2', 'user-3', 'user-4']) refs.push(`/prompts/${name}/dev?key=${key}`)
     refs.push(`/prompts/${name}`, `/prompts/${name}/versions`)
   }
   refs.push(

@@ -7,7 +7,7 @@ import { loadConfig } from '../src/config.js'
 import { type Connection, connectPostgres } from '../src/database/connect.js'
 import { assembleDeps, type Deps } from '../src/deps.js'
 import { type FirstKey, prepareDatabase } from '../src/features/keys/first-key.service.js'
-import { makeDirectory, makeMigratedEnvironment, run, serve } from './helpers/process.js'
+import { makeDirectory, makeMigratedEnvironment, program, run, serve } from './helpers/process.js'
 import { createClock, createPostgresDatabase, isPostgres, openDatabase, startService, type Teardown } from './helpers/service.js'
 
 // Starting processes is slow and mostly waiting: these tests run side by side.
@@ -17,7 +17,7 @@ const keyPattern = /ps_[0-9A-Za-z]{43}/
 
 /** A process on a terminal of its own: what it shows there, and a key of the keyboard to end it. */
 function runOnTerminal(t: Teardown, env: Record<string, string>) {
-  const command = [process.execPath, '--import', './scripts/ts-loader.mjs', 'src/main.ts', 'serve']
+  const command = [...program, 'serve']
   const child: ChildProcess = spawn('script', ['-qfec', `exec ${command.map((part) => `'${part}'`).join(' ')}`, '/dev/null'], {
     env: { PATH: process.env.PATH ?? '', SHELL: '/bin/sh', PORT: '0', ...env },
     stdio: ['pipe', 'pipe', 'inherit'],

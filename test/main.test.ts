@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { makeDirectory, makeEnvironment, run, serve } from './helpers/process.js'
@@ -20,14 +20,18 @@ async function paste(line: string, env: Record<string, string> = {}): Promise<st
 
 t.test('a first start on nothing', { buffered: true }, async (t) => {
   const { directory, env } = await makeEnvironment(t)
+
+  await t.test('may be preceded by migrate, which brings the database up to date and says what it did', async (t) => {
+    const once = run(['migrate'], env)
+    t.equal(await once.exited, 0)
+    t.match(once.stdout(), isPostgres ? /up to date/ : /Applied 0001_registry/, 'the test server gives migrated databases')
+    const twice = run(['migrate'], env)
+    t.equal(await twice.exited, 0)
+    t.match(twice.stdout(), /up to date/)
+  })
+
   const first = await serve(t, env)
   const secret = (await readFile(join(directory, 'admin-key'), 'utf8')).trim()
-
-  t.test('makes a key in a file that only its owner can read, and shows it nowhere', async (t) => {
-    t.match(secret, /^ps_[0-9A-Za-z]{43}$/)
-    t.equal((await stat(join(directory, 'admin-key'))).mode & 0o777, 0o600)
-    t.notOk(first.stdout().includes(secret) || first.stderr().includes(secret))
-  })
 
   t.test('prints two curl lines that work when pasted', async (t) => {
     const lines = first
@@ -68,13 +72,6 @@ t.test('the command line', { buffered: true }, async (t) => {
     { args: ['--version'], code: 0, says: /^\d+\.\d+\.\d+\n$/ },
     { args: ['--help'], code: 0, says: /promptsync migrate/ },
     { args: ['sevre'], code: 1, says: /unknown command "sevre"/ },
-    { args: ['serve'], env: { PORT: 'http' }, code: 1, says: /^promptsync: PORT must be a port number\n$/ },
-    {
-      args: ['serve'],
-      env: { PROMPTSYNC_ADMIN_KEY: 'short' },
-      code: 1,
-      says: /^promptsync: PROMPTSYNC_ADMIN_KEY must have at least 32 characters\n$/,
-    },
     {
       args: ['serve'],
       env: { DATABASE_URL: 'mysql://u:secret@h/d' },
@@ -96,14 +93,4 @@ t.test('the command line', { buffered: true }, async (t) => {
       t.notMatch(started.stdout() + started.stderr(), /secret/)
     }),
   )
-})
-
-t.test('migrate brings a database up to date and says what it did', { buffered: true }, async (t) => {
-  const { env } = await makeEnvironment(t)
-  const first = run(['migrate'], env)
-  t.equal(await first.exited, 0)
-  t.match(first.stdout(), isPostgres ? /up to date/ : /Applied 0001_registry/, 'the test server gives migrated databases')
-  const second = run(['migrate'], env)
-  t.equal(await second.exited, 0)
-  t.match(second.stdout(), /up to date/)
 })

@@ -2,15 +2,28 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { packageRoot } from '../../src/lib/package-root.js'
 import { createPostgresDatabase, isPostgres, type Teardown } from './service.js'
 import { templateFile } from './template.js'
 
 /** A promptsync process and what it has said so far. */
 export type Process = { child: ChildProcess; url: string; stdout(): string; stderr(): string; exited: Promise<number | null> }
 
-/** The process as it is run in production, but for the build: the loader strips the types. */
+/**
+ * How the tests start the program: as in production, but for the build (the loader strips the types) and the second
+ * compilation of the embedded engine, which costs more than it saves in a short life.
+ */
+export const program = [
+  process.execPath,
+  '--liftoff-only',
+  `--import=${pathToFileURL(join(packageRoot, 'scripts', 'ts-loader.mjs'))}`,
+  join(packageRoot, 'src', 'main.ts'),
+] as const
+
 export function run(args: string[], env: Record<string, string>): Omit<Process, 'url'> {
-  const child = spawn(process.execPath, ['--import', './scripts/ts-loader.mjs', 'src/main.ts', ...args], {
+  const [node, ...rest] = program
+  const child = spawn(node, [...rest, ...args], {
     env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
