@@ -125,7 +125,7 @@ t.test('the side of a subject is that of the formula over its salt and key', asy
   const project = await makeProject()
   await project.start('r2', 37.5)
   const salt = await project.salt()
-  const sides = await sidesOf(project, 'x', 200)
+  const sides = await sidesOf(project, 'x', 100)
   const wrong = sides.filter(({ bucket, selected, content }, index) => {
     const digest = createHash('sha256').update(`${salt}:user-${index}`).digest()
     const expected = Math.floor((digest.readUInt32BE(0) * 10_000) / 2 ** 32)
@@ -133,7 +133,7 @@ t.test('the side of a subject is that of the formula over its salt and key', asy
   })
   t.strictSame(wrong, [])
   const share = sides.filter(({ selected }) => selected).length / sides.length
-  t.ok(share > 0.175 && share < 0.575, `${share} is near 0.375`)
+  t.ok(share > 0.12 && share < 0.63, `${share} is near 0.375`)
   const unicode = await project.fetch('x', `?key=${encodeURIComponent('用户 1:2&é')}`)
   const digest = createHash('sha256').update(`${salt}:用户 1:2&é`).digest()
   t.equal(unicode.headers.get('x-promptsync-bucket'), String(Math.floor((digest.readUInt32BE(0) * 10_000) / 2 ** 32)))
@@ -144,7 +144,7 @@ t.test('raising the percentage only moves subjects in, and a subject keeps its b
   const rounds: Side[][] = []
   for (const percentage of [10, 40, 75, 100]) {
     await project.start('r2', percentage)
-    rounds.push(await sidesOf(project, 'x', 30))
+    rounds.push(await sidesOf(project, 'x', 20))
   }
   for (const [round, sides] of rounds.entries()) {
     const before = rounds[round - 1] ?? sides
