@@ -18,6 +18,8 @@ declare module 'fastify' {
      * `optional` may concern them all; `path` is `:slug`.
      */
     project?: 'required' | 'optional' | 'path'
+    /** A global key may also name a project that was deleted: `request.project` is null then, `namedProject` its slug. */
+    withDeleted?: boolean
   }
   interface FastifyInstance {
     deps: Deps

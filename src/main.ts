@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { realpathSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
@@ -122,10 +123,21 @@ function explain(error: unknown): string {
   return stack ?? String(error)
 }
 
+/** The database of the environment. A directory without one is mostly the wrong directory. */
+async function connectForAdmin(which: 'existing' | 'any'): Promise<Deps> {
+  const config = loadConfig(process.env)
+  if (which === 'existing' && !config.databaseUrl && !existsSync(join(config.dataDirectory, 'postgres'))) {
+    throw new ConfigError(
+      `PROMPTSYNC_DATA_DIR ${resolve(config.dataDirectory)} holds no database. Name another one, or set DATABASE_URL.`,
+    )
+  }
+  return createDeps(config)
+}
+
 /** Runs the command line; answers the exit code, or null while it goes on serving. */
 async function main(args: string[]): Promise<number | null> {
   if (args[0] === 'admin') {
-    await runAdmin(args.slice(1), async () => createDeps(loadConfig(process.env)), process)
+    await runAdmin(args.slice(1), connectForAdmin, process)
     return 0
   }
   const { values, positionals } = parseArgs({

@@ -1,9 +1,14 @@
-import { Readable } from 'node:stream'
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
 import t from 'tap'
 import { AdminError } from '../src/admin/admin-error.js'
+import { runAdmin } from '../src/admin/commands.js'
 import { exportDatabase } from '../src/admin/export.js'
 import { importDatabase } from '../src/admin/import.js'
 import { createKeyDirectly } from '../src/admin/key.js'
+import { readLines } from '../src/admin/lines.js'
 import type { Connection } from '../src/database/connect.js'
 import { readMigrations } from '../src/database/migrate.js'
 import { tables } from '../src/database/tables.js'
@@ -203,6 +208,60 @@ t.test('an export of an older schema is imported and brought up to date', async 
   const path = '/prompts/ordner%2F客服/production'
   t.equal((await restored.call(path, { project: 'acme' })).text, (await source.call(path, { project: 'acme' })).text)
   t.match(await connection.client.project.findMany(), [{ epoch: 0n }, { epoch: 0n }, { epoch: 0n }])
+})
+
+t.test('an older export is not imported into a database that is migrated further', async (t) => {
+  const [header = '', ...rest] = (await exported(source.deps)).split('\n')
+  const older = [JSON.stringify({ ...JSON.parse(header), migration: '0001_registry' }), ...rest].join('\n')
+  await t.rejects(importText(databaseOf(await openDatabase(t)), older), { message: /has the schema 0002_erasure already/ })
+})
+
+t.test('lines end at line feeds alone, wherever the stream is cut', async (t) => {
+  const text = 'a\u2028b\u2029c\r\n\n客服 🎉\nlast'
+  const bytes = Buffer.from(text)
+  for (const size of [1, 2, 3, 5, 100]) {
+    const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
+      bytes.subarray(index * size, (index + 1) * size),
+    )
+    const lines: string[] = []
+    for await (const line of readLines(Readable.from(chunks))) lines.push(line)
+    t.strictSame(lines, text.split('\n'), `${size} bytes at a time`)
+  }
+  const broken = async () => {
+    for await (const _ of readLines(Readable.from([Buffer.from([0xff, 0x0a])]))) t.fail('a line that is not UTF-8')
+  }
+  await t.rejects(broken(), { message: /not UTF-8/ })
+})
+
+t.test('an export to a file appears whole, for its owner alone, and takes the place of nothing but a file', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'promptsync-export-'))
+  t.teardown(() => rm(directory, { recursive: true, force: true }))
+  const said = { stdout: '', stderr: '' }
+  const streamTo = (name: keyof typeof said) =>
+    new Writable({
+      write(chunk, _, done) {
+        said[name] += chunk
+        done()
+      },
+    })
+  const streams = { stdin: Readable.from([]), stdout: streamTo('stdout'), stderr: streamTo('stderr') }
+  const connect = async () => ({ ...source.deps, close: async () => undefined })
+  const file = join(directory, 'all.ndjson')
+  await writeFile(file, 'an older one', { mode: 0o644 })
+  await symlink(file, join(directory, 'link'))
+  await runAdmin(['export', join(directory, 'link')], connect, streams)
+  t.equal(await readFile(file, 'utf8'), await exported(source.deps))
+  t.equal((await stat(file)).mode & 0o777, 0o600)
+  t.match(said.stderr, /^Exported 3 projects, /)
+  t.equal(said.stdout, '')
+  await t.rejects(runAdmin(['export', directory], connect, streams), { message: /is no file/ })
+  await t.rejects(runAdmin(['export', '/dev/null'], connect, streams), { message: /is no file/ })
+  await t.rejects(runAdmin(['export', join(directory, 'no', 'such')], connect, streams), { message: /cannot be written/ })
+  t.strictSame((await readdir(directory)).sort(), ['all.ndjson', 'link'], 'nothing is left over')
+  await runAdmin(['export'], connect, streams)
+  t.equal(said.stdout, await exported(source.deps))
+  await t.rejects(runAdmin(['nothing'], connect, streams), { message: /unknown command "admin nothing"/ })
+  await t.rejects(runAdmin(['key', 'create'], connect, streams), { message: /--name is missing/ })
 })
 
 t.test('an export is of one moment, and of this program’s schema only', async (t) => {

@@ -72,6 +72,7 @@ t.test('the command line', { buffered: true }, async (t) => {
     { args: ['--version'], code: 0, says: /^\d+\.\d+\.\d+\n$/ },
     { args: ['--help'], code: 0, says: /promptsync migrate/ },
     { args: ['sevre'], code: 1, says: /unknown command "sevre"/ },
+    { args: ['admin', 'export'], code: 1, says: /^promptsync: PROMPTSYNC_DATA_DIR \S+ holds no database\./ },
     {
       args: ['serve'],
       env: { DATABASE_URL: 'mysql://u:secret@h/d' },

@@ -1,13 +1,16 @@
-import { open, rename, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { open, realpath, rename, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { parseArgs } from 'node:util'
-import { migrate } from '../database/migrate.js'
+import { appliedMigrations, migrate } from '../database/migrate.js'
 import type { Deps } from '../deps.js'
 import { AppError } from '../errors.js'
 import { AdminError } from './admin-error.js'
 import { exportDatabase } from './export.js'
 import { importDatabase } from './import.js'
 import { createKeyDirectly } from './key.js'
+import { requireCurrent } from './schema.js'
 
 export const adminUsage = `promptsync admin: commands on the database itself, named by DATABASE_URL or PROMPTSYNC_DATA_DIR
 
@@ -23,8 +26,8 @@ The embedded database is used by one process at a time: stop the service first.
 
 type Streams = { stdin: Readable; stdout: NodeJS.WritableStream; stderr: NodeJS.WritableStream }
 
-/** Connects to the database that the environment names; called once the command line is known to be right. */
-type Connect = () => Promise<Deps>
+/** Connects to the database that the environment names; `existing` refuses one that is not there yet. */
+type Connect = (which: 'existing' | 'any') => Promise<Deps>
 
 /** Runs `promptsync admin …`. Data goes to stdout, the rest to stderr. Rejects with an `AdminError` that says what to do. */
 export async function runAdmin(args: string[], connect: Connect, streams: Streams): Promise<void> {
@@ -36,8 +39,8 @@ export async function runAdmin(args: string[], connect: Connect, streams: Stream
   else throw new AdminError(`unknown command "admin ${args.slice(0, 2).join(' ')}"\n\n${adminUsage}`)
 }
 
-async function withDeps<T>(connect: Connect, work: (deps: Deps) => Promise<T>): Promise<T> {
-  const deps = await connect()
+async function withDeps<T>(connecting: Promise<Deps>, work: (deps: Deps) => Promise<T>): Promise<T> {
+  const deps = await connecting
   try {
     return await work(deps)
   } catch (error) {
@@ -60,12 +63,15 @@ async function runKeyCreate(args: string[], connect: Connect, { stdout, stderr }
   })
   const { name, project, scope: scopes, 'expires-at': expiresAt } = values
   if (name === undefined) throw new AdminError('--name is missing: say what the key is for.')
-  const key = await withDeps(connect, async (deps) => {
-    await migrate(deps.connection)
-    return createKeyDirectly(deps, { name, project, scopes, expiresAt })
+  const { key, where } = await withDeps(connect('any'), async (deps) => {
+    // A first key may come before the first start.
+    if ((await appliedMigrations(deps.connection)).length === 0) await migrate(deps.connection)
+    await requireCurrent(deps.connection)
+    return { key: await createKeyDirectly(deps, { name, project, scopes, expiresAt }), where: nameOf(deps) }
   })
+  const scopesHeld = key.scopes.join(', ')
   stderr.write(
-    `Made key "${key.name}" (${key.project ?? 'global'}; ${key.scopes.join(', ')}), id ${key.id}. Its secret is shown this once:\n`,
+    `Made key "${key.name}" (${key.project ?? 'global'}; ${scopesHeld}), id ${key.id}, in ${where}.\nIts secret is shown this once:\n`,
   )
   stdout.write(`${key.secret}\n`)
 }
@@ -78,39 +84,75 @@ async function runExport(args: string[], connect: Connect, { stdout, stderr }: S
   })
   const [file] = oneFile(positionals)
   const options = { keyHashes: values['with-key-hashes'] }
-  const counts = await withDeps(connect, (deps) =>
-    file === undefined
-      ? exportDatabase(deps, options, (text) => writeAll(stdout, text))
-      : writeFileWhole(file, (write) => exportDatabase(deps, options, write)),
-  )
-  stderr.write(`Exported ${inWords(counts)}.\n`)
+  // A reader that goes away ends the export by an error, not the process.
+  stdout.on('error', () => undefined)
+  const { counts, where } = await withDeps(connect('existing'), async (deps) => {
+    const write = (text: string) => writeAll(stdout, text)
+    const exported =
+      file === undefined
+        ? await exportDatabase(deps, options, write)
+        : await writeFileWhole(file, (toFile) => exportDatabase(deps, options, toFile))
+    return { counts: exported, where: nameOf(deps) }
+  })
+  stderr.write(`Exported ${inWords(counts)} from ${where}.\n`)
 }
 
-/** The file appears under its name once it is whole; only its owner can read it. */
+function nameOf({ connection, config }: Deps): string {
+  return connection.kind === 'embedded'
+    ? `the embedded database in ${resolve(config.dataDirectory)}`
+    : 'the Postgres of DATABASE_URL'
+}
+
+/** The file appears under its name once it is whole; only its owner can read it. Throws `AdminError`. */
 async function writeFileWhole<T>(file: string, work: (write: (text: string) => Promise<void>) => Promise<T>): Promise<T> {
-  const draft = `${file}.${process.pid}.part`
+  const target = await fileFor(file)
+  const draft = `${target}.${process.pid}.part`
+  const cannotWrite = (cause: Error) => new AdminError(`${file} cannot be written: ${cause.message}.`, { cause })
   const handle = await open(draft, 'wx', 0o600).catch((cause: Error) => {
-    throw new AdminError(`${file} cannot be written: ${cause.message}.`, { cause })
+    throw cannotWrite(cause)
   })
+  const removeDraft = () => rmSync(draft, { force: true })
+  // A signal ends the process at once.
+  process.on('exit', removeDraft)
   try {
-    const result = await work(async (text) => void (await handle.write(text)))
+    const result = await work((text) =>
+      handle.appendFile(text).catch((cause: Error) => {
+        throw cannotWrite(cause)
+      }),
+    )
     await handle.sync()
     await handle.close()
-    await rename(draft, file)
+    await rename(draft, target)
     return result
   } catch (error) {
     await handle.close()
-    await rm(draft, { force: true })
     throw error
+  } finally {
+    process.off('exit', removeDraft)
+    removeDraft()
   }
+}
+
+/** Where a link leads, and nothing but a file: renaming over a device would replace it. */
+async function fileFor(file: string): Promise<string> {
+  const target = await realpath(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return file
+    throw new AdminError(`${file} cannot be written: ${error.message}.`, { cause: error })
+  })
+  const stats = await stat(target).catch(() => null)
+  if (stats && !stats.isFile()) throw new AdminError(`${file} is no file. Leave it out to write to standard output.`)
+  return target
 }
 
 async function runImport(args: string[], connect: Connect, { stdin, stderr }: Streams): Promise<void> {
   const { positionals } = parseArgs({ args, allowPositionals: true, options: {} })
   const [file] = oneFile(positionals)
   const input = file === undefined ? stdin : await openFile(file)
-  const counts = await withDeps(connect, (deps) => importDatabase(deps, input))
-  stderr.write(`Imported ${inWords(counts)}.\n`)
+  const { counts, where } = await withDeps(connect('any'), async (deps) => ({
+    counts: await importDatabase(deps, input),
+    where: nameOf(deps),
+  }))
+  stderr.write(`Imported ${inWords(counts)} into ${where}.\n`)
 }
 
 async function openFile(file: string): Promise<Readable> {
@@ -133,7 +175,10 @@ function inWords(counts: Record<string, number>): string {
 
 /** Waits until the text is taken, so that a slow reader holds the export up and not the memory. */
 function writeAll(stream: NodeJS.WritableStream, text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    stream.write(text, (error) => (error ? reject(error) : resolve()))
+  return new Promise((taken, reject) => {
+    stream.write(text, (cause) => {
+      if (cause) reject(new AdminError('The output was closed before the export was whole.', { cause }))
+      else taken()
+    })
   })
 }

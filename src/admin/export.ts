@@ -1,9 +1,8 @@
 import type { Db } from '../database/connect.js'
-import { appliedMigrations, readMigrations } from '../database/migrate.js'
 import { type Table, tables } from '../database/tables.js'
 import type { Deps } from '../deps.js'
 import { packageVersion } from '../lib/package-version.js'
-import { AdminError } from './admin-error.js'
+import { requireCurrent } from './schema.js'
 
 /** The first line of an export. */
 export type ExportHeader = {
@@ -20,7 +19,9 @@ export type ExportHeader = {
 /** The last line: without it the export was cut off. */
 export type ExportEnd = { end: true; rows: Record<string, number> }
 
-const fetchRows = 500
+/** Rows are fetched so many at a time that they take about this much. */
+const fetchCharacters = 4 * 1024 ** 2
+const maxFetchRows = 500
 /** An export reads everything in one transaction, which may take as long as this. */
 export const bulkTimeoutMs = 6 * 60 * 60 * 1_000
 
@@ -48,18 +49,6 @@ export async function exportDatabase(
   return counts
 }
 
-/** Rows of an older schema would be written as if they were of this one. */
-async function requireCurrent(connection: Deps['connection']): Promise<string> {
-  const applied = new Set((await appliedMigrations(connection)).map(({ name }) => name))
-  const { migrations } = await readMigrations()
-  const missing = migrations.find(({ name }) => !applied.has(name))
-  const last = migrations.at(-1)
-  if (last && !missing && applied.size === migrations.length) return last.name
-  const remedy = 'Export with the version of promptsync that serves this database.'
-  if (missing) throw new AdminError(`The database lacks the migration ${missing.name}. ${remedy}`)
-  throw new AdminError(`The database is of a newer version than this program. ${remedy}`)
-}
-
 async function exportTable(
   tx: Db,
   { name, omitted }: Table,
@@ -74,10 +63,16 @@ async function exportTable(
     `DECLARE ${cursor} NO SCROLL CURSOR FOR SELECT row_to_json(t)::text AS row FROM (SELECT ${list} FROM "${name}" ORDER BY ${await keyOf(tx, name)}) t`,
   )
   let count = 0
+  let characters = 0
   for (;;) {
-    const rows = await tx.$queryRawUnsafe<{ row: string }[]>(`FETCH ${fetchRows} FROM ${cursor}`)
+    // The first rows tell how long rows are.
+    const fitting = count === 0 ? 4 : Math.floor((fetchCharacters * count) / characters)
+    const rows = await tx.$queryRawUnsafe<{ row: string }[]>(
+      `FETCH ${Math.min(Math.max(fitting, 1), maxFetchRows)} FROM ${cursor}`,
+    )
     if (rows.length === 0) break
     count += rows.length
+    characters += rows.reduce((sum, { row }) => sum + row.length, 0)
     // Line ends in a JSON value stand between its tokens: those within texts are escaped.
     await write(rows.map(({ row }) => `{"table":"${name}","row":${row.replace(/[\r\n]+/g, ' ')}}\n`).join(''))
   }

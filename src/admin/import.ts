@@ -1,12 +1,13 @@
-import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { z } from 'zod'
 import type { Db } from '../database/connect.js'
+import { databaseMessage } from '../database/failures.js'
 import { appliedMigrations, migrate, readMigrations } from '../database/migrate.js'
 import { tables } from '../database/tables.js'
 import type { Deps } from '../deps.js'
 import { AdminError } from './admin-error.js'
 import { bulkTimeoutMs, columnsOf } from './export.js'
+import { readLines } from './lines.js'
 
 const Header = z.object({
   promptsync: z.literal('export'),
@@ -30,9 +31,9 @@ export async function importDatabase(
   { connection, db }: Pick<Deps, 'connection' | 'db'>,
   input: Readable,
 ): Promise<Record<string, number>> {
-  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]()
+  const lines = readLines(input)
   const header = await readHeader(lines)
-  await refuseFilled(connection)
+  await refuseFilled(connection, header)
   await migrate(connection, header.migration)
   const counts = await db.$transaction(
     async (tx) => {
@@ -66,8 +67,9 @@ function parseLine(line: string): unknown {
   }
 }
 
-async function refuseFilled(connection: Deps['connection']): Promise<void> {
-  if ((await appliedMigrations(connection)).length === 0) return
+async function refuseFilled(connection: Deps['connection'], { migration }: Header): Promise<void> {
+  const applied = await appliedMigrations(connection)
+  if (applied.length === 0) return
   for (const { name } of tables) {
     const [table] = await connection.client.$queryRaw<{ found: boolean }[]>`
       SELECT to_regclass(${name}) IS NOT NULL AS found`
@@ -78,6 +80,12 @@ async function refuseFilled(connection: Deps['connection']): Promise<void> {
         `The database is not empty: "${name}" has rows. Import into a new one, before its first start: set another PROMPTSYNC_DATA_DIR or DATABASE_URL.`,
       )
     }
+  }
+  const newer = applied.find(({ name }) => name > migration)
+  if (newer) {
+    throw new AdminError(
+      `The database has the schema ${newer.name} already, and the export the older ${migration}. Import into a database that no program has migrated.`,
+    )
   }
 }
 
@@ -129,7 +137,7 @@ async function storeBatch(tx: Db, { keyHashes }: Header, { table, rows }: Batch,
     )
   } catch (cause) {
     throw new AdminError(
-      `Rows of "${table}" up to line ${lastLine} cannot be stored: ${(cause as Error).message}. Nothing was imported.`,
+      `Rows of "${table}" up to line ${lastLine} cannot be stored: ${databaseMessage(cause)}. Nothing was imported.`,
       { cause },
     )
   }

@@ -6,7 +6,7 @@ type AdapterError = {
   cause?: unknown
   message?: unknown
 }
-type AdapterCause = { kind?: unknown; originalCode?: unknown; severity?: unknown }
+type AdapterCause = { kind?: unknown; originalCode?: unknown; originalMessage?: unknown; message?: unknown; severity?: unknown }
 
 const connectionKinds = new Set([
   'ConnectionClosed',
@@ -22,6 +22,17 @@ const socketCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT',
 function causeOf(error: unknown): AdapterCause | undefined {
   const { meta, cause } = (error ?? {}) as AdapterError
   return meta?.driverAdapterError?.cause ?? (cause as AdapterCause | undefined)
+}
+
+/** What the database said, without what Prisma puts around it. */
+export function databaseMessage(error: unknown): string {
+  const said = causeOf(error)?.originalMessage ?? causeOf(error)?.message
+  return typeof said === 'string'
+    ? said
+    : (String((error as AdapterError)?.message ?? error)
+        .trim()
+        .split('\n')
+        .at(-1) ?? '')
 }
 
 /** The five characters of SQLSTATE, where a statement was refused. */
@@ -60,6 +71,8 @@ export function isConnectionLoss(error: unknown): boolean {
     socketCodes.has(String(code)) ||
     connectionKinds.has(String(causeOf(error)?.kind)) ||
     /^(08|57P0|53300)/.test(state) ||
-    /terminated unexpectedly|Connection terminated|timeout exceeded when trying to connect|PGlite is closed/.test(String(message))
+    /terminated unexpectedly|Connection terminated|timeout exceeded when trying to connect|Query read timeout|PGlite is closed/.test(
+      String(message),
+    )
   )
 }

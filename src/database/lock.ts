@@ -73,9 +73,10 @@ async function isAlive(path: string, holder: Holder): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
   }
-  // The number may have been given to another process since: then its start time differs.
+  // The number may have been given to another process since: then its start time differs, where that can be seen.
   const startedAt = await startTimeOf(holder.pid)
-  return startedAt === null || holder.startedAt === null || holder.startedAt === startedAt
+  if (startedAt === null || holder.startedAt === null) return beats(path)
+  return holder.startedAt === startedAt
 }
 
 async function hostOf(): Promise<string> {

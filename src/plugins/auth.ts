@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
 import { AppError, tryLater } from '../errors.js'
 import { authenticate, flushKeyUses } from '../features/keys/keys.service.js'
-import { findKnownProject as findProject } from '../features/projects/projects.service.js'
+import { findKnownProject as findProject, isDeletedProject } from '../features/projects/projects.service.js'
 import { type Actor, anonymous, hasScope, type Project, type Scope } from '../lib/access.js'
 import { slugPattern } from '../lib/names.js'
 
@@ -26,13 +26,17 @@ export const authPlugin = fp(
     })
 
     app.addHook('onRequest', async (request) => {
-      const { scope, project: about = 'required' } = request.routeOptions.config
+      const { scope, project: about = 'required', withDeleted } = request.routeOptions.config
       request.actor = anonymous
       if (scope === undefined || scope === 'public') return
       const secret = secretOf(request)
       if (secret !== null) request.actor = await authenticate(app.deps, secret)
       request.namedProject = nameProject(request, about)
-      request.project = await admit(app.deps, request.actor, scope, about === 'optional' ? null : 'default', request.namedProject)
+      const named = request.namedProject
+      const mayBeDeleted = withDeleted && named !== null && isGlobal(request.actor) && slugPattern.test(named)
+      const isDeleted = mayBeDeleted && (await isDeletedProject(app.deps, named))
+      const fallback = about === 'optional' ? null : 'default'
+      request.project = await admit(app.deps, request.actor, scope, fallback, isDeleted ? null : named)
     })
 
     const flush = () =>
@@ -46,6 +50,10 @@ export const authPlugin = fp(
   },
   { name: 'auth' },
 )
+
+function isGlobal(actor: Actor): boolean {
+  return actor !== anonymous && actor.projectId === null
+}
 
 function secretOf({ headers }: FastifyRequest): string | null {
   const { authorization, 'x-api-key': apiKey } = headers

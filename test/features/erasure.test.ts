@@ -152,6 +152,49 @@ t.test('a slug made anew is empty and goes on with its release, version and revi
   t.strictSame([again.release.number, again.results[0].number, again.alias.revision], [5, 5, 5])
 })
 
+t.test('the audit of a deleted project is for global admins; who gets the slug later sees nothing of before', async (t) => {
+  const { project, push, remove } = await makeProject()
+  await push({ prompts: [{ name: 'x', content: 'x' }] })
+  const earlier = await service.createKey({ name: 'of the old tenant', project, scopes: ['admin'] })
+  await remove()
+  const actionsOf = async (key: string) =>
+    (await call(`/audit?project=${project}`, { key })).body.items.map(({ action }: { action: string }) => action)
+  const before = ['project.delete', 'key.create', 'push', 'project.create']
+  t.strictSame(await actionsOf(service.adminKey), before)
+  t.equal((await call(`/audit?project=${project}&format=ndjson`)).text.trim().split('\n').length, 4)
+  refused(t, await call('/audit?project=never-was'), 404, 'project.not_found')
+  refused(t, await call(`/keys?project=${project}`), 404, 'project.not_found')
+  const reader = await service.createKey({ name: 'reader', scopes: ['prompts:read'] })
+  refused(t, await call(`/audit?project=${project}`, { key: reader.secret }), 403, 'scope.missing')
+  refused(t, await call(`/audit?project=${project}`, { key: null }), 401, 'auth.required')
+
+  await call('/projects', { body: { slug: project } })
+  const later = await service.createKey({ name: 'of the new tenant', project, scopes: ['admin'] })
+  t.strictSame(await actionsOf(later.secret), ['key.create', 'project.create'])
+  t.strictSame(await actionsOf(service.adminKey), ['key.create', 'project.create', ...before])
+  const names = async (key: string) =>
+    (await call(`/keys?project=${project}`, { key })).body.items.map(({ name }: { name: string }) => name)
+  t.strictSame(await names(later.secret), ['of the new tenant'])
+  t.strictSame(await names(service.adminKey), ['of the old tenant', 'of the new tenant'])
+  refused(t, await call(`/keys/${earlier.id}`, { method: 'DELETE', key: later.secret }), 404, 'key.not_found')
+})
+
+t.test('of two instances that make a deleted slug anew at once one does', async (t) => {
+  const other = await startService(t, { connection: deps.connection })
+  for (let round = 0; round < 3; round += 1) {
+    const { project, remove } = await makeProject()
+    await remove()
+    const answers = await Promise.all(
+      [service, other].map((instance, index) =>
+        instance.call('/projects', { body: { slug: project, name: `instance ${index}` } }),
+      ),
+    )
+    t.strictSame(answers.map(({ status }) => status).sort(), [201, 409])
+    const made = answers.find(({ status }) => status === 201)
+    t.equal((await call(`/projects/${project}`)).body.name, made?.body.name)
+  }
+})
+
 t.test('what is deleted with one project leaves every other as it was', async (t) => {
   const [gone, stays] = [await makeProject(), await makeProject()]
   for (const { push, send } of [gone, stays]) {
@@ -289,6 +332,15 @@ t.test('the text of a purged version is refused wherever it is pushed, until an 
   t.equal(pushed.results[0].number, 3, 'a new version: the purged one stays purged')
   refused(t, await send('/prompts/x/v1'), 410, 'version.purged')
   refused(t, await send('/prompts', { body: { prompts: [{ name: 'new', messages }] } }), 409, 'content.purged')
+})
+
+t.test('a pin to a purged version is made with a warning', async (t) => {
+  const { push, send, purge } = await makeProject()
+  await push({ prompts: [{ name: 'x', content: 'x' }] })
+  await purge('x', 'v1')
+  const pin = await send('/aliases/dev', { method: 'PUT', body: { prompt: 'x', version: 'v1' } })
+  t.equal(pin.status, 201)
+  t.match(pin.body.warnings, [/v1 of prompt "x" was purged/])
 })
 
 t.test('a version is purged by number or label only, with a reason', async (t) => {

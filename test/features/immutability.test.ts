@@ -145,6 +145,20 @@ t.test('rows that carry numbers cannot go, whether anything refers to them or no
   for (const table of ['prompts', 'aliases', 'kept_numbers']) t.equal(after[table], before[table])
 })
 
+t.test('no row changes hands or names, which would lead around the rules', async (t) => {
+  const before = await readAll()
+  const moves = [
+    "UPDATE prompts SET project_id = (SELECT id FROM projects WHERE slug = 'gone')",
+    "UPDATE prompts SET name = name || '2'",
+    "UPDATE aliases SET project_id = (SELECT id FROM projects WHERE slug = 'gone')",
+    "UPDATE aliases SET name = name || '2'",
+    "UPDATE projects SET slug = slug || '2'",
+    "UPDATE kept_numbers SET prompt = prompt || '2'",
+  ]
+  for (const move of moves) t.equal(await refusalOf(move), '23000', move)
+  t.same(await readAll(), before)
+})
+
 t.test('a version changes in one way only: everything of its content goes, and nothing else changes', async (t) => {
   const before = await readAll()
   const parts = ['content = NULL', 'messages = NULL', "config = '{}'", 'inputs = NULL', "variants = '[]'", 'content_hash = NULL']

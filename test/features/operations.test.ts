@@ -296,6 +296,9 @@ t.test('the audit is filtered by time, and streamed whole as lines of JSON', asy
     Array.from({ length: 1_234 }, (_, index) => String(1_234 - index)),
   )
   refused(t, await call('/audit?format=ndjson', { key: null }), 401, 'auth.required')
+  const head = await call('/audit?format=ndjson', { method: 'HEAD' })
+  t.equal(head.headers.get('content-type'), 'application/x-ndjson; charset=utf-8')
+  t.equal(head.status, 200)
 })
 
 t.test('an admin bound to a project sees that project’s audit only', async (t) => {

@@ -121,3 +121,16 @@ CREATE TRIGGER kept_numbers_rise BEFORE UPDATE ON "kept_numbers" FOR EACH ROW
     WHEN (NEW."number" < OLD."number") EXECUTE FUNCTION promptsync_refuse_change();
 CREATE TRIGGER projects_epoch_rises BEFORE UPDATE OF "epoch" ON "projects" FOR EACH ROW
     WHEN (NEW."epoch" < OLD."epoch") EXECUTE FUNCTION promptsync_refuse_change();
+
+-- Nor does a row change hands or names, which would lead around all of this.
+CREATE TRIGGER projects_identity BEFORE UPDATE OF "id", "slug" ON "projects" FOR EACH ROW
+    WHEN ((NEW."id", NEW."slug") IS DISTINCT FROM (OLD."id", OLD."slug")) EXECUTE FUNCTION promptsync_refuse_change();
+CREATE TRIGGER prompts_identity BEFORE UPDATE OF "id", "project_id", "name" ON "prompts" FOR EACH ROW
+    WHEN ((NEW."id", NEW."project_id", NEW."name") IS DISTINCT FROM (OLD."id", OLD."project_id", OLD."name"))
+    EXECUTE FUNCTION promptsync_refuse_change();
+CREATE TRIGGER aliases_identity BEFORE UPDATE OF "id", "project_id", "name", "prompt_id" ON "aliases" FOR EACH ROW
+    WHEN ((NEW."id", NEW."project_id", NEW."name", NEW."prompt_id") IS DISTINCT FROM (OLD."id", OLD."project_id", OLD."name", OLD."prompt_id"))
+    EXECUTE FUNCTION promptsync_refuse_change();
+CREATE TRIGGER kept_numbers_identity BEFORE UPDATE OF "project_id", "prompt", "alias" ON "kept_numbers" FOR EACH ROW
+    WHEN ((NEW."project_id", NEW."prompt", NEW."alias") IS DISTINCT FROM (OLD."project_id", OLD."prompt", OLD."alias"))
+    EXECUTE FUNCTION promptsync_refuse_change();

@@ -107,6 +107,10 @@ export async function refuseMove(db: Db, project: Project, request: MoveRequest,
 
 /** What a move takes back. */
 export async function warningsOf(db: Db, { prompt }: MoveRequest, current: Target | null, target: Target): Promise<string[]> {
+  if ('version' in target) {
+    const { purgedAt } = await db.version.findUniqueOrThrow({ where: { id: target.version.id }, select: { purgedAt: true } })
+    if (purgedAt) return [`Version ${refOf('v', target.version)} of prompt "${prompt}" was purged: fetching it answers 410.`]
+  }
   if (current && 'version' in current && 'version' in target) {
     return target.version.number < current.version.number
       ? [`Prompt "${prompt}" goes back from ${refOf('v', current.version)} to ${refOf('v', target.version)}.`]

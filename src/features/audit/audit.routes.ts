@@ -8,7 +8,7 @@ export const auditRoutes: Routes = async (app) => {
   app.get(
     '/audit',
     {
-      config: { scope: 'admin', project: 'optional' },
+      config: { scope: 'admin', project: 'optional', withDeleted: true },
       schema: {
         operationId: 'listAudit',
         summary: 'Who did what, when, with which key; newest first',
@@ -18,12 +18,15 @@ export const auditRoutes: Routes = async (app) => {
       },
     },
     async (request, reply) => {
-      const project = request.project?.slug ?? null
-      if (request.query.format === 'json') return listAudit(app.deps, project, request.query)
-      return sendLines(reply, streamAudit(app.deps, project, request.query))
+      const about = { project: request.namedProject ?? request.project?.slug ?? null, actor: request.actor }
+      if (request.query.format === 'json') return listAudit(app.deps, about, request.query)
+      if (request.method === 'HEAD') return sendLines(reply, noLines())
+      return sendLines(reply, streamAudit(app.deps, about, request.query))
     },
   )
 }
+
+async function* noLines(): AsyncGenerator<string> {}
 
 /** Streams lines. The first are read before the status is sent; a failure after that cuts the stream off. */
 async function sendLines(reply: FastifyReply, lines: AsyncGenerator<string>): Promise<FastifyReply> {

@@ -36,26 +36,45 @@ const streamChunk = 500
 
 type Row = Awaited<ReturnType<typeof readEntries>>[number]
 
-/** A page, newest first. `project` null shows the entries of all projects and of the installation. */
-export async function listAudit({ db }: { db: Db }, project: string | null, query: AuditQuery) {
+/**
+ * Whose entries are asked for, and by whom: no project stands for all of them and the installation. A key bound to a
+ * project sees nothing of an earlier one of the slug.
+ */
+type About = { project: string | null; actor: Actor }
+
+/** A page, newest first. */
+export async function listAudit({ db }: { db: Db }, about: About, query: AuditQuery) {
   const position = auditList.position(query.cursor)
-  const rows = await readEntries(db, project, query, position && BigInt(position[0]), query.limit + 1)
+  const rows = await readEntries(db, await rangeOf(db, about), query, position && BigInt(position[0]), query.limit + 1)
   return auditList.page(rows, query.limit, (row) => [row.id.toString()], toEntry)
 }
 
 /** All matching entries, newest first, as lines of JSON; those made meanwhile are not among them. */
-export async function* streamAudit({ db }: { db: Db }, project: string | null, query: AuditQuery): AsyncGenerator<string> {
+export async function* streamAudit({ db }: { db: Db }, about: About, query: AuditQuery): AsyncGenerator<string> {
+  const range = await rangeOf(db, about)
   const position = auditList.position(query.cursor)
   let before = position && BigInt(position[0])
   for (;;) {
-    const rows = await readEntries(db, project, query, before, streamChunk)
+    const rows = await readEntries(db, range, query, before, streamChunk)
     if (rows.length > 0) yield rows.map((row) => `${JSON.stringify(toEntry(row))}\n`).join('')
     if (rows.length < streamChunk) return
     before = rows.at(-1)?.id ?? before
   }
 }
 
-async function readEntries(db: Db, project: string | null, query: AuditQuery, before: bigint | null, limit: number) {
+type Range = { project: string | null; from: bigint }
+
+async function rangeOf(db: Db, { project, actor }: About): Promise<Range> {
+  if (project === null || actor.projectId === null) return { project, from: 0n }
+  const made = await db.auditEntry.findFirst({
+    where: { project, action: 'project.create' },
+    orderBy: { id: 'desc' },
+    select: { id: true },
+  })
+  return { project, from: made?.id ?? 0n }
+}
+
+async function readEntries(db: Db, { project, from }: Range, query: AuditQuery, before: bigint | null, limit: number) {
   const { action, actor, target, since, until } = query
   return db.auditEntry.findMany({
     where: {
@@ -66,7 +85,7 @@ async function readEntries(db: Db, project: string | null, query: AuditQuery, be
       ...(since || until
         ? { createdAt: { ...(since ? { gte: new Date(since) } : {}), ...(until ? { lt: new Date(until) } : {}) } }
         : {}),
-      ...(before === null ? {} : { id: { lt: before } }),
+      id: { gte: from, ...(before === null ? {} : { lt: before }) },
     },
     orderBy: { id: 'desc' },
     take: limit,

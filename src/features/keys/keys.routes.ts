@@ -44,7 +44,7 @@ export const keyRoutes: Routes = async (app) => {
         response: { 200: KeyPage, ...problems },
       },
     },
-    async (request) => listKeys(app.deps, request.project, request.query),
+    async (request) => listKeys(app.deps, request.actor, request.project, request.query),
   )
 
   app.delete(

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
+import type { Db } from '../../database/connect.js'
 import { isConnectionLoss } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
@@ -7,7 +8,7 @@ import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { createSecret, hashSecret } from '../../lib/secrets.js'
 import { recordAudit } from '../audit/audit.service.js'
-import { findProject, transact } from '../projects/projects.service.js'
+import { findProject, queued, transact } from '../projects/projects.service.js'
 import type { CreateKey, Key, NewKey } from './keys.schema.js'
 
 /** A key is believed for this long; revoked elsewhere, it stops within the 10 s that are promised. */
@@ -70,7 +71,7 @@ async function loadKey({ db }: Deps, hash: Uint8Array<ArrayBuffer>, now: Date): 
 export async function createKey(deps: Deps, by: { actor: Actor; requestId: string }, input: CreateKey): Promise<NewKey> {
   const project = await projectOfNewKey(deps, by.actor, input.project ?? null)
   const secret = createSecret()
-  return transact(deps, async (tx) => {
+  const write = async (tx: Db) => {
     const row = await tx.apiKey.create({
       data: {
         name: input.name,
@@ -85,7 +86,8 @@ export async function createKey(deps: Deps, by: { actor: Actor; requestId: strin
     const key = toKey({ ...row, project })
     await recordAudit(tx, by, { project: key.project, action: 'key.create', target: key.id, after: key })
     return { ...key, secret }
-  })
+  }
+  return project ? queued(deps, project.slug, () => transact(deps, write)) : transact(deps, write)
 }
 
 async function projectOfNewKey(deps: Deps, actor: Actor, slug: string | null): Promise<Project | null> {
@@ -109,12 +111,14 @@ function unknownProject(slug: string): AppError {
 
 const keyList = pagedList<[createdAt: string, id: string]>('keys', ['date', 'uuid'])
 
-export async function listKeys({ db }: Deps, project: Project | null, query: PageQuery) {
+/** Keys of a project that was deleted before the slug was given anew are for global admins to see. */
+export async function listKeys({ db }: Deps, actor: Actor, project: Project | null, query: PageQuery) {
   const position = keyList.position(query.cursor)
   const after = position && { createdAt: new Date(position[0]), id: position[1] }
   const rows = await db.apiKey.findMany({
     where: {
       ...(project ? { projectId: project.id } : {}),
+      ...(project && actor.projectId !== null ? { createdAt: { gte: project.createdAt } } : {}),
       ...(after ? { OR: [{ createdAt: { gt: after.createdAt } }, { createdAt: after.createdAt, id: { gt: after.id } }] } : {}),
     },
     include: { project: { select: { slug: true } } },
@@ -127,8 +131,10 @@ export async function listKeys({ db }: Deps, project: Project | null, query: Pag
 /** Revokes a key at once here and within 10 s elsewhere. A key of another project is not found. */
 export async function revokeKey(deps: Deps, by: { actor: Actor; requestId: string }, id: string): Promise<Key> {
   const revoked = await transact(deps, async (tx) => {
-    const row = await tx.apiKey.findUnique({ where: { id }, include: { project: { select: { slug: true } } } })
-    if (!row || (by.actor.projectId !== null && row.projectId !== by.actor.projectId)) {
+    const row = await tx.apiKey.findUnique({ where: { id }, include: { project: { select: { slug: true, createdAt: true } } } })
+    const isForeign = by.actor.projectId !== null && row?.projectId !== by.actor.projectId
+    const isEarlier = by.actor.projectId !== null && row?.project && row.createdAt < row.project.createdAt
+    if (!row || isForeign || isEarlier) {
       throw new AppError('key.not_found', `No key has the id ${id}. See GET /keys.`)
     }
     if (row.revokedAt) return { key: toKey(row), hash: row.secretHash }

@@ -41,6 +41,11 @@ export async function findProject({ db }: { db: Db }, key: { slug: string } | { 
   return row && toProject(row)
 }
 
+/** Whether a project of this slug was there and was deleted. */
+export async function isDeletedProject({ db }: { db: Db }, slug: string): Promise<boolean> {
+  return (await db.project.count({ where: { slug, deletedAt: { not: null } } })) > 0
+}
+
 /** `findProject` for the read path: while the database is away, the project as it was last read. */
 export async function findKnownProject(deps: Deps, key: { slug: string } | { id: bigint }): Promise<Project | null> {
   const cacheKey = 'slug' in key ? key.slug : `#${key.id}`
@@ -88,12 +93,11 @@ export async function createProject(
   return queued(deps, slug, () =>
     transact(deps, async (tx) => {
       const earlier = await tx.project.findUnique({ where: { slug } })
-      if (earlier && earlier.deletedAt === null) {
-        throw new AppError('project.exists', `Project "${slug}" exists already. Choose another slug, or PATCH /projects/${slug}.`)
-      }
-      const data = { name: name ?? null, ...settings, createdAt: deps.now(), updatedAt: deps.now() }
+      if (earlier?.deletedAt === null) throw existing(slug)
+      if (earlier) await revive(tx, earlier.id, slug)
+      const data = { name: name ?? null, ...settings }
       const row = earlier
-        ? await tx.project.update({ where: { id: earlier.id }, data: { ...defaultSettings, ...data, deletedAt: null } })
+        ? await tx.project.update({ where: { id: earlier.id }, data: { ...defaultSettings, ...data } })
         : await tx.project.create({ data: { slug, ...data } })
       const project = toProject(row)
       const answer = toProjectAnswer(project)
@@ -101,6 +105,17 @@ export async function createProject(
       return answer
     }),
   )
+}
+
+function existing(slug: string): AppError {
+  return new AppError('project.exists', `Project "${slug}" exists already. Choose another slug, or PATCH /projects/${slug}.`)
+}
+
+/** Takes back a tombstone, unless another instance did so a moment ago. The time is the database's, as that of keys is. */
+async function revive(tx: Db, id: bigint, slug: string): Promise<void> {
+  const revived = await tx.$executeRaw`
+    UPDATE projects SET deleted_at = NULL, created_at = now(), updated_at = now() WHERE id = ${id} AND deleted_at IS NOT NULL`
+  if (revived === 0) throw existing(slug)
 }
 
 /** Throws `scope.global` for a key that is bound to one project. */
@@ -137,20 +152,20 @@ export async function writeProject<T>(
   deps: Deps,
   project: Project,
   work: (tx: Db, current: LockedProject) => Promise<T>,
+  timeoutMs?: number,
 ): Promise<T> {
-  return queued(deps, project.slug, () =>
-    transact(deps, async (tx) => {
-      await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
-      // The weaker lock lets rows that refer to the project, keys say, be written meanwhile.
-      await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR NO KEY UPDATE`
-      const row = await tx.project.findUnique({ where: { id: project.id, deletedAt: null } })
-      if (!row) throw new AppError('project.not_found', `Project "${project.slug}" is gone.`)
-      return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt })
-    }),
-  )
+  const write = async (tx: Db) => {
+    // The weaker lock lets rows that refer to the project, keys say, be written meanwhile.
+    await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR NO KEY UPDATE`
+    const row = await tx.project.findUnique({ where: { id: project.id, deletedAt: null } })
+    if (!row) throw new AppError('project.not_found', `Project "${project.slug}" is gone.`)
+    return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt })
+  }
+  return queued(deps, project.slug, () => transact(deps, write, timeoutMs))
 }
 
-async function queued<T>({ writes }: Deps, slug: string, work: () => Promise<T>): Promise<T> {
+/** Lets a write wait its turn before it takes a connection. */
+export async function queued<T>({ writes }: Deps, slug: string, work: () => Promise<T>): Promise<T> {
   try {
     return await writes.run(slug, work)
   } catch (error) {
@@ -163,14 +178,16 @@ async function queued<T>({ writes }: Deps, slug: string, work: () => Promise<T>)
  * One transaction. A connection lost before its commit changed nothing, one lost at the commit may have; a commit that the
  * database answers with a refusal changed nothing.
  */
-export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>): Promise<T> {
+export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>, timeoutMs?: number): Promise<T> {
   let isCommitting = false
+  const options = timeoutMs === undefined ? undefined : { timeout: timeoutMs }
   try {
     return await deps.db.$transaction(async (tx) => {
+      await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
       const result = await work(tx)
       isCommitting = true
       return result
-    })
+    }, options)
   } catch (error) {
     if (error instanceof AppError) throw error
     if (isContention(error))

@@ -180,8 +180,13 @@ export async function loadVersion(db: Db, versionId: string): Promise<LoadedVers
   const [row] = await db.$queryRaw<VersionRow[]>`
     SELECT ${versionColumns}
     FROM versions v JOIN releases made ON made.id = v.release_id WHERE v.id = ${versionId}::uuid`
-  if (!row) throw new Error(`Version ${versionId} is gone.`)
+  if (!row) throw erasedMeanwhile()
   return toLoadedVersion(row)
+}
+
+/** A ref was resolved, and the project deleted before what it names was read. */
+function erasedMeanwhile(): AppError {
+  return new AppError('ref.not_found', 'What the ref names was erased a moment ago, with its project.')
 }
 
 /** The version a release holds of a prompt (null when it holds none), and the release's own ref. */
@@ -198,7 +203,7 @@ export async function loadInRelease(
     LEFT JOIN versions v ON v.id = held.version_id
     LEFT JOIN releases made ON made.id = v.release_id
     WHERE named.id = ${releaseId}`
-  if (!row) throw new Error(`Release ${releaseId} is gone.`)
+  if (!row) throw erasedMeanwhile()
   const release = refOf('r', { number: row.named_number, label: row.named_label })
   return { release, version: row.id ? toLoadedVersion(row as VersionRow) : null }
 }
