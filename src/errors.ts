@@ -82,7 +82,11 @@ export const errorTable = {
   'prompt.duplicate': [422, 'A prompt is given twice', 'Give each name once in a push.'],
   'file.collision': [422, 'Files become the same prompt', 'Rename one of the two files.'],
   'file.invalid': [422, 'A file cannot be read', 'Correct the file or its path, as `detail` says.'],
-  'file.unsupported': [422, 'The file format is not supported', 'Use `.txt`, `.md`, `.j2`, `.jinja`, `.yaml` or `.yml`.'],
+  'file.unsupported': [
+    422,
+    'The file format is not supported',
+    'Use `.txt`, `.md`, `.j2`, `.jinja`, `.yaml`, `.yml`, `.prompt.yml` or `.prompty`.',
+  ],
   'template.syntax': [
     422,
     'The template cannot be parsed',

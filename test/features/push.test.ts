@@ -173,6 +173,60 @@ t.test('a YAML file carries messages, variants and a template, and what a versio
   shows(t, (await call('/prompts/raw/latest')).body, { template: 'none', content: '{{Hostname}} {% raw', variables: [] })
 })
 
+t.test('prompt files of GitHub Models and of Prompty become chat prompts', async (t) => {
+  const { call, push } = await makeProject()
+  const triage = [
+    'name: Triage',
+    'model: openai/gpt-4o',
+    'modelParameters: { temperature: 0.2 }',
+    'messages:',
+    '  - { role: system, content: Sort the ticket }',
+    '  - { role: user, content: "{{ticket}}" }',
+    'testData: [{ ticket: It burns, expected: urgent }]',
+  ].join('\n')
+  const greet = [
+    '---',
+    'name: Greet',
+    'tags: [demo]',
+    'inputs: { guest: { type: string } }',
+    '---',
+    'system:',
+    'Be kind.',
+    '',
+    'user:',
+    'I am {{guest}}.',
+    '',
+  ].join('\n')
+  const body = await push({
+    files: [
+      { path: 'support/Triage.prompt.yml', content: triage },
+      { path: 'greet.prompty', content: greet },
+    ],
+  })
+  t.strictSame(body.warnings, [])
+  t.strictSame(statusesOf(body), ['support/triage v1 created', 'greet v1 created'])
+  shows(t, (await call('/prompts/support%2Ftriage/latest')).body, {
+    type: 'chat',
+    template: 'jinja',
+    messages: [
+      { role: 'system', content: 'Sort the ticket' },
+      { role: 'user', content: '{{ticket}}' },
+    ],
+    config: { model: 'openai/gpt-4o', temperature: 0.2 },
+  })
+  t.strictSame((await call('/prompts/support%2Ftriage')).body.metadata, {
+    testData: [{ ticket: 'It burns', expected: 'urgent' }],
+  })
+  shows(t, (await call('/prompts/greet/latest')).body, {
+    messages: [
+      { role: 'system', content: 'Be kind.' },
+      { role: 'user', content: 'I am {{guest}}.' },
+    ],
+    inputs: { type: 'object', properties: { guest: { type: 'string' } } },
+  })
+  shows(t, (await call('/prompts/greet')).body, { title: 'Greet', labels: ['demo'] })
+})
+
 t.test('a path becomes a name: NFKC, lower case, other characters as dashes, segments kept', async (t) => {
   const { push } = await makeProject()
   const names: Record<string, string> = {
@@ -233,9 +287,10 @@ t.test('a prompt given twice is refused, also as a prompt and a file', async (t)
 t.test('a file that cannot be read is refused by an error that names it and its place', async (t) => {
   const { send } = await makeProject()
   const cases: [path: string, content: string, code: string][] = [
-    ['a.prompty', 'x', 'file.unsupported'],
-    ['a.prompt.yml', 'messages: []', 'file.unsupported'],
-    ['a.prompt.yaml', 'messages: []', 'file.unsupported'],
+    ['a.prompty', '---\nname: x\nuser:\nHi', 'file.invalid'],
+    ['a.prompt.yml', 'messages: []', 'validation.failed'],
+    ['a.prompt.yaml', 'model: gpt-4o', 'file.invalid'],
+    ['b.prompt.yml', 'messages:\n  - role: user\n    content: "{{ x"', 'template.syntax'],
     ['a.docx', 'x', 'file.unsupported'],
     ['noextension', 'x', 'file.unsupported'],
     ['../a.md', 'x', 'file.invalid'],

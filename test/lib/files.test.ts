@@ -286,7 +286,7 @@ t.test('an error of the YAML names the line of the file', async (t) => {
   checkInvalid(t, 'a.yaml', 'content: x\n\tb: 1\n', /line 2\b/)
   checkInvalid(t, 'a.md', '---\ntitle: T\nlabels: "x" y\n---\nbody', /line 3\b/)
   checkInvalid(t, 'a.md', '---\r\ntitle: T\r\nlabels: "x" y\r\n---\r\nbody', /line 3\b/)
-  checkInvalid(t, 'a.md', `${bom}---\ntitle: T\ntitle: U\n---\nbody`, /line 3\b/)
+  checkInvalid(t, 'a.md', `${bom}---\ntitle: T\ntitle: U\n---\nbody`, /line 3, column 1\b/)
 })
 
 t.test('a YAML file that is no prompt says what is missing', async (t) => {
@@ -298,6 +298,12 @@ t.test('a YAML file that is no prompt says what is missing', async (t) => {
   checkInvalid(t, 'a.yaml', 'content:\n', /`content`.*`messages`/)
   checkInvalid(t, 'a.yaml', 'content: x\n---\ncontent: y\n', /document/)
   checkInvalid(t, 'a.yaml', 'content: x\nmetadata: [a]\nextra: 1\n', /`metadata`/)
+})
+
+t.test('a rule at the end of a YAML file begins no second document', async (t) => {
+  for (const file of ['content: x\n---', 'content: x\n---\n', '---\r\ncontent: x\r\n---\r\n\r\n'])
+    t.same(parse('a.yaml', file).fields, { content: 'x' }, JSON.stringify(file))
+  t.same(parse('a.yaml', 'version: 1.10\ncontent: x\n---\n').fields.metadata, { version: '1.10' })
 })
 
 t.test('tags that would run code or make other objects are refused', async (t) => {
@@ -411,6 +417,10 @@ t.test('a name is the path without its extension, as one slug a segment', async 
     'ÀB/Ç.TXT': 'àb/ç',
     '客服/退款.jinja': '客服/退款',
     '.hidden.txt': 'hidden',
+    'triage.prompt.yml': 'triage',
+    'Triage.PROMPT.YAML': 'triage',
+    'v1.2/prompt.yml': 'v1.2/prompt',
+    'chat.prompt.txt': 'chat.prompt',
     'a .txt': 'a',
   }
   for (const [path, name] of Object.entries(names)) t.equal(parse(path, 'content: x').name, name, path)
@@ -420,6 +430,8 @@ t.test('a path that makes no name, or a name too long, is refused', async (t) =>
   for (const path of [
     '.txt',
     'a/.md',
+    '.prompt.yml',
+    'a/.prompty',
     '!!!.txt',
     '😀.yaml',
     'a/!!!/b.txt',
@@ -437,8 +449,6 @@ t.test('a format that is not read is refused with those that are', async (t) => 
     t.equal(error.code, 'file.unsupported', path)
     t.match(error.message, /\.txt.*\.md.*\.yaml/)
   }
-  for (const path of ['a.prompty', 'a.prompt.yml', 'a.prompt.yaml', 'a.PROMPT.YML'])
-    t.equal(errorOf(path).code, 'file.unsupported', path)
 })
 
 t.test('a file over half a mebibyte is refused', async (t) => {
