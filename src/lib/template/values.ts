@@ -74,6 +74,48 @@ export class Attributes {
   ) {}
 }
 
+/** A tuple whose items have names as well: what `groupby` gives, `(grouper, list)`. */
+export class NamedTuple extends Tuple {
+  constructor(
+    items: readonly Value[],
+    readonly names: readonly string[],
+  ) {
+    super(items)
+  }
+
+  named(name: string): Value | undefined {
+    return this.items[this.names.indexOf(name)]
+  }
+}
+
+/** What `d.items()`, `d.keys()` and `d.values()` give: it has a length and can be gone through, and has no index. */
+export class View extends Attributes {
+  constructor(
+    kind: 'dict_items' | 'dict_keys' | 'dict_values',
+    readonly items: readonly Value[],
+  ) {
+    super(kind, () => undefined)
+  }
+}
+
+/** What `map`, `select` and others give: it can be gone through once, has no length, and is true even where nothing is in it. */
+export class Once extends Attributes {
+  readonly #items: readonly Value[]
+  #next = 0
+
+  constructor(kind: string, items: readonly Value[]) {
+    super(kind, () => undefined)
+    this.#items = items
+  }
+
+  /** What is left of the items, at most `count`; it is gone then. */
+  take(count = Number.POSITIVE_INFINITY): readonly Value[] {
+    const start = this.#next
+    this.#next = Math.min(start + count, this.#items.length)
+    return this.#items.slice(start, this.#next)
+  }
+}
+
 /** A text that `escape` or `safe` has marked: it is not escaped again. Prints as its text. */
 export class Markup {
   constructor(readonly text: string) {}
@@ -162,6 +204,7 @@ export function isTruthy(value: Value): boolean {
   if (typeof value === 'bigint') return value !== 0n
   if (value instanceof Tuple) return value.items.length > 0
   if (value instanceof Dict) return value.size > 0
+  if (value instanceof View) return value.items.length > 0
   return isList(value) ? value.length > 0 : true
 }
 
@@ -172,9 +215,29 @@ function keyOf(key: Value): string | number | bigint {
   if (typeof key === 'string') return `s${key}`
   if (key instanceof Markup) return `s${key.text}`
   if (key === null) return 'n'
-  if (key instanceof Tuple)
-    return `t${key.items.map((item) => `${typeof keyOf(item)}:${String(keyOf(item)).length}:${keyOf(item)}`).join()}`
+  if (key instanceof Tuple) return tupleKey(key)
   throw new OperationError('TypeError', `unhashable type: '${typeName(key)}'`)
+}
+
+const maxTupleKeyLength = 10_000
+
+/** A text that tuples share only if they are equal. Its bound is also that of the work: a tuple may hold one twice, and that one too. */
+function tupleKey(tuple: Tuple): string {
+  let key = 't'
+  const write = ({ items }: Tuple): void => {
+    key += '('
+    for (const item of items) {
+      if (item instanceof Tuple) write(item)
+      else {
+        const own = keyOf(item)
+        key += `${typeof own}:${String(own).length}:${own}`
+      }
+      if (key.length > maxTupleKeyLength) throw new OperationError('ValueError', 'The tuple is too long for a key.')
+    }
+    key += ')'
+  }
+  write(tuple)
+  return key
 }
 
 /** Text for output and `|string`: `None`, `True`, `1.0`, `['a', 1]`, `{'a': 1}`. */
@@ -206,6 +269,7 @@ function reprOnce(value: Value, charge: (characters: number) => void): string {
     return `{${Array.from(value.entries(), ([key, item]) => `${repr(key, charge)}: ${repr(item, charge)}`).join(', ')}}`
   }
   if (value instanceof Undefined) return 'Undefined'
+  if (value instanceof View) return `${value.kind}([${list(value.items)}])`
   if (value instanceof Callable || value instanceof Attributes) return `<${value.kind}>`
   return `[${list(value)}]`
 }
