@@ -21,8 +21,7 @@ const unsupportedTags = new Map([
   ['ifAsync', conditionInstead],
   ['asyncEach', loopInstead],
   ['asyncAll', loopInstead],
-  ['with', notYet],
-  ['do', notYet],
+  ['do', 'needs an extension of Jinja2, which is not supported.'],
   ['autoescape', notYet],
   ['trans', notYet],
   ['break', notYet],
@@ -39,9 +38,13 @@ const rawClosers = {
   raw: /\{%([-+]?)\s*endraw\s*([-+]?)%\}/g,
   verbatim: /\{%([-+]?)\s*endverbatim\s*([-+]?)%\}/g,
 }
-const whitespace = /\s+/y
+/** Python's whitespace; JavaScript's has U+FEFF as well and lacks some control characters. */
+const spaces = String.raw`[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]`
+const whitespace = new RegExp(`${spaces}+`, 'y')
 const word = /[A-Za-z_]\w*/y
-const number = /\d+(?:_\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?/y
+const digitRun = String.raw`\d+(?:_\d+)*`
+const float = new RegExp(`${digitRun}(?:\\.${digitRun}(?:[eE][-+]?${digitRun})?|[eE][-+]?${digitRun})`, 'y')
+const integer = /0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0[xX](?:_?[\da-fA-F])+|[1-9](?:_?\d)*|0(?:_?0)*/y
 const string = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^'\\]*(?:\\[\s\S][^'\\]*)*'/y
 const operator = /\*\*|\/\/|[=!<>]=|[-+*/%~|.,:=<>()[\]{}]/y
 /** `r/2` is a division; with a second slash on the line nunjucks and its users mean a regular expression. */
@@ -75,28 +78,34 @@ const prefixes = new Set(['not', '-', '+'])
 
 /** Jinja2 writes its constants both ways. */
 const constants = new Map([
-  ['true', { type: 'boolean', value: 'true' }],
-  ['True', { type: 'boolean', value: 'true' }],
-  ['false', { type: 'boolean', value: 'false' }],
-  ['False', { type: 'boolean', value: 'false' }],
-  ['none', { type: 'none', value: 'none' }],
-  ['None', { type: 'none', value: 'none' }],
+  ['true', 'boolean'],
+  ['True', 'boolean'],
+  ['false', 'boolean'],
+  ['False', 'boolean'],
+  ['none', 'none'],
+  ['None', 'none'],
 ])
+
+/** Jinja2's options of the same names: the line break after a tag, and the spaces before one, are no text. */
+export type ScanOptions = { trimBlocks?: boolean; lstripBlocks?: boolean }
 
 /** Turns a source into the tokens of nunjucks' parser, in one pass. Whitespace control is done here, and comments are dropped. */
 export class Scanner {
   readonly #source: string
+  readonly #options: ScanOptions
   readonly #tokens: Token[] = []
   readonly #lines: LineCounter
   #offset = 0
   #marks = 0
   #trimsNextText = false
+  #isLineStart = true
   #brackets: string[] = []
   #prefixRun = 0
   #previous = ''
 
-  constructor(source: string) {
+  constructor(source: string, options: ScanOptions = {}) {
     this.#source = source
+    this.#options = options
     this.#lines = new LineCounter(source)
   }
 
@@ -108,9 +117,8 @@ export class Scanner {
       this.#marks += 1
       if (this.#marks > maxMarks)
         throw tooComplex(`The template has more than ${maxMarks} tags and comments. Split the prompt.`, this.#at(start))
-      const trimsEnd = this.#source[start + 2] === '-'
-      this.#data(this.#offset, start, this.#trimsNextText, trimsEnd)
-      this.#trimsNextText = false
+      const sign = mark === '{{' && this.#source[start + 2] !== '-' ? '+' : (this.#source[start + 2] ?? '')
+      this.#data(this.#offset, start, mark === '' ? '+' : sign)
       this.#offset = start
       if (mark === '{#') this.#comment()
       else if (mark === '{{') this.#tag('{{')
@@ -119,10 +127,14 @@ export class Scanner {
     }
   }
 
-  #data(from: number, to: number, trimsStart: boolean, trimsEnd: boolean): void {
+  /** `sign` is that of the tag behind the text: "-" and "+" decide for themselves, without one the option does. */
+  #data(from: number, to: number, sign: string): void {
     let text = this.#source.slice(from, to)
-    if (trimsStart) text = text.trimStart()
-    if (trimsEnd) text = text.trimEnd()
+    if (this.#trimsNextText) text = text.slice(spacesAtStart(text))
+    if (sign === '-') text = text.slice(0, text.length - spacesAtEnd(text))
+    else if (sign !== '+' && this.#options.lstripBlocks) text = this.#withoutIndent(text)
+    this.#trimsNextText = false
+    this.#isLineStart = false
     if (text === '') return
     const last = this.#tokens.at(-1)
     // One node for what comments and raw blocks divide, of which there may be very many.
@@ -130,12 +142,26 @@ export class Scanner {
     else this.#emit('data', text, from)
   }
 
+  #withoutIndent(text: string): string {
+    const lineStart = text.lastIndexOf('\n') + 1
+    if (lineStart === 0 && !this.#isLineStart) return text
+    return text.length - lineStart <= spacesAtEnd(text) ? text.slice(0, lineStart) : text
+  }
+
+  /** At the end of a tag, comment or raw block. */
+  #endMark(sign: string): void {
+    this.#trimsNextText = sign === '-'
+    if (sign !== '' || !this.#options.trimBlocks || this.#source[this.#offset] !== '\n') return
+    this.#offset += 1
+    this.#isLineStart = true
+  }
+
   #comment(): void {
     const body = this.#offset + (/[-+]/.test(this.#source[this.#offset + 2] ?? '') ? 3 : 2)
     const end = this.#source.indexOf('#}', body)
     if (end === -1) throw syntax('The comment "{#" is never closed by "#}".', this.#at(this.#offset))
-    this.#trimsNextText = end > body && this.#source[end - 1] === '-'
     this.#offset = end + 2
+    this.#endMark(end > body && /[-+]/.test(this.#source[end - 1] ?? '') ? (this.#source[end - 1] ?? '') : '')
   }
 
   /** False where no raw block begins. As in Jinja2, the first end tag ends it, whatever stands between. */
@@ -148,9 +174,10 @@ export class Scanner {
     closer.lastIndex = this.#offset
     const closing = closer.exec(this.#source)
     if (!closing) throw syntax(`"{% ${name} %}" is never closed by "{% end${name} %}".`, this.#at(start))
-    this.#data(this.#offset, closing.index, opening[2] === '-', closing[1] === '-')
-    this.#trimsNextText = closing[2] === '-'
+    this.#trimsNextText = opening[2] === '-'
+    this.#data(this.#offset, closing.index, closing[1] ?? '')
     this.#offset = closer.lastIndex
+    this.#endMark(closing[2] ?? '')
     return true
   }
 
@@ -168,7 +195,7 @@ export class Scanner {
       const end = this.#brackets.length === 0 && this.#match(kind.endPattern)
       if (end) {
         this.#emit(`${kind.type}-end`, kind.end, from)
-        this.#trimsNextText = end[1] === '-'
+        this.#endMark(mark === '{{' && end[1] === '' ? '+' : (end[1] ?? ''))
         return
       }
       this.#code()
@@ -202,7 +229,7 @@ export class Scanner {
     if (!isAttribute) this.#refuseRegularExpression()
     const value = this.#match(word)?.[0]
     if (value === undefined) return undefined
-    return (isAttribute ? undefined : constants.get(value)) ?? { type: 'symbol', value }
+    return { type: (isAttribute ? undefined : constants.get(value)) ?? 'symbol', value }
   }
 
   #refuseRegularExpression(): void {
@@ -213,9 +240,11 @@ export class Scanner {
   }
 
   #number(): Pick<Token, 'type' | 'value'> | undefined {
-    const digits = this.#match(number)?.[0].replaceAll('_', '')
-    if (digits === undefined) return undefined
-    return { type: /[.eE]/.test(digits) ? 'float' : 'int', value: digits }
+    // In `x.0.1` both are indexes.
+    const decimal = this.#previous === '.' ? undefined : this.#match(float)?.[0]
+    if (decimal !== undefined) return { type: 'float', value: decimal.replaceAll('_', '') }
+    const digits = this.#match(integer)?.[0]
+    return digits === undefined ? undefined : { type: 'int', value: digits.replaceAll('_', '') }
   }
 
   #string(): Pick<Token, 'type' | 'value'> | undefined {
@@ -271,6 +300,19 @@ export class Scanner {
   #at(offset: number): Position {
     return this.#lines.positionOf(offset)
   }
+}
+
+const space = new RegExp(spaces)
+
+function spacesAtStart(text: string): number {
+  whitespace.lastIndex = 0
+  return whitespace.exec(text)?.[0].length ?? 0
+}
+
+function spacesAtEnd(text: string): number {
+  let end = text.length
+  while (end > 0 && space.test(text[end - 1] ?? '')) end -= 1
+  return text.length - end
 }
 
 /** Positions of ascending offsets; each line is counted once. */

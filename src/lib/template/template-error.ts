@@ -1,6 +1,6 @@
 import type { Token } from 'nunjucks/src/parser.js'
 
-export type TemplateErrorCode = 'template.syntax' | 'template.unsupported' | 'template.too_complex'
+export type TemplateErrorCode = 'template.syntax' | 'template.unsupported' | 'template.too_complex' | 'template.runtime'
 
 export type Position = Pick<Token, 'lineno' | 'colno'>
 

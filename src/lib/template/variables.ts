@@ -1,4 +1,4 @@
-import { childNodes, type NodeName, type NodeOf, type TemplateNode } from './parse.js'
+import { childNodes, type NodeName, type NodeOf, type TemplateNode } from './nodes.js'
 
 export type Variable = { name: string; required: boolean }
 
@@ -139,7 +139,7 @@ const visitors: { [Name in NodeName]?: (walk: Walk, node: NodeOf<Name>) => void 
     for (const pair of node.children) visit(walk, pair.value)
   },
   Filter: visitFilter,
-  Is: visitIs,
+  Test: visitTest,
   Not: (walk, node) => void (isName(node.target) ? testName : visit)(walk, node.target),
   And: (walk, node) => void logic(walk, node, asValue),
   Or: (walk, node) => void logic(walk, node, asValue),
@@ -152,7 +152,11 @@ const visitors: { [Name in NodeName]?: (walk: Walk, node: NodeOf<Name>) => void 
   For: visitFor,
   Set: visitSet,
   Macro: visitMacro,
-  Caller: visitCallable,
+  CallBlock: (walk, node) => {
+    visit(walk, node.call)
+    visitCallable(walk, node)
+  },
+  With: visitWith,
   Block: (walk, node) => void walk.inScope(() => visit(walk, node.body)),
   Capture: (walk, node) => void walk.inScope(() => visit(walk, node.body)),
 }
@@ -160,32 +164,23 @@ const visitors: { [Name in NodeName]?: (walk: Walk, node: NodeOf<Name>) => void 
 const testers: { [Name in NodeName]?: (walk: Walk, node: NodeOf<Name>) => Facts } = {
   Symbol: testName,
   LookupVal: testName,
-  Group: (walk, node) => {
-    const inner = unwrapped(node)
-    return inner === node ? asValue(walk, node) : test(walk, inner)
-  },
   Not: (walk, node) => {
     const { whenTrue, whenFalse } = test(walk, node.target)
     return { whenTrue: whenFalse, whenFalse: whenTrue }
   },
   And: (walk, node) => logic(walk, node, test),
   Or: (walk, node) => logic(walk, node, test),
-  Is: testIs,
-  In: (walk, node) => {
-    test(walk, node.left)
-    test(walk, node.right)
-    return nothing
-  },
+  Test: testTest,
   Compare: testComparison,
   Filter: testFilter,
 }
 
 /** A name, or attributes of one: `user.address["city"]` is a use of `user`. */
 function testName(walk: Walk, node: TemplateNode): Facts {
-  let target = unwrapped(node)
+  let target: TemplateNode = node
   while (target.typename === 'LookupVal') {
     visit(walk, target.val)
-    target = unwrapped(target.target)
+    target = target.target
   }
   if (target.typename !== 'Symbol') {
     visit(walk, target)
@@ -195,16 +190,9 @@ function testName(walk: Walk, node: TemplateNode): Facts {
 }
 
 function isName(node: TemplateNode): boolean {
-  let target = unwrapped(node)
-  while (target.typename === 'LookupVal') target = unwrapped(target.target)
+  let target: TemplateNode = node
+  while (target.typename === 'LookupVal') target = target.target
   return target.typename === 'Symbol'
-}
-
-/** What is in parentheses; a tuple stays one. */
-function unwrapped(node: TemplateNode): TemplateNode {
-  let inner = node
-  while (inner.typename === 'Group' && inner.children.length === 1 && inner.children[0]) inner = inner.children[0]
-  return inner
 }
 
 /** `a and b and c` is taken as one list: it nests to the left, and merging the facts at each level would be quadratic. */
@@ -250,39 +238,26 @@ function asValue(walk: Walk, node: TemplateNode): Facts {
 
 const absenceTests = new Set(['defined', 'undefined', 'none'])
 
-function visitIs(walk: Walk, node: NodeOf<'Is'>): void {
-  if (absenceTests.has(nameOfTest(node.right)) && isName(node.left)) testName(walk, node.left)
-  else visit(walk, node.left)
-  visitTestArguments(walk, node.right)
+function visitTest(walk: Walk, node: NodeOf<'Test'>): void {
+  if (absenceTests.has(node.name.value) && isName(node.target)) testName(walk, node.target)
+  else visit(walk, node.target)
+  visit(walk, node.args)
 }
 
-function testIs(walk: Walk, node: NodeOf<'Is'>): Facts {
-  const { whenTrue: names } = test(walk, node.left)
-  visitTestArguments(walk, node.right)
-  const name = isName(node.left) ? nameOfTest(node.right) : ''
-  if (name === 'defined') return { whenTrue: names, whenFalse: [] }
-  if (name === 'undefined') return { whenTrue: [], whenFalse: names }
+function testTest(walk: Walk, node: NodeOf<'Test'>): Facts {
+  const { whenTrue: names } = test(walk, node.target)
+  visit(walk, node.args)
+  if (!isName(node.target)) return nothing
+  if (node.name.value === 'defined') return { whenTrue: names, whenFalse: [] }
+  if (node.name.value === 'undefined') return { whenTrue: [], whenFalse: names }
   return nothing
 }
 
-function nameOfTest(node: TemplateNode): string {
-  if (node.typename === 'Literal') return String(node.value ?? 'none')
-  // The parser reads `x is defined|upper` as a test that is filtered.
-  if (node.typename === 'Filter') return childNodes(node.args).slice(0, 1).map(nameOfTest).join('')
-  const name = node.typename === 'FunCall' ? node.name : node
-  return name.typename === 'Symbol' ? name.value : ''
-}
-
-/** The first name of what follows `is` is that of the test. */
-function visitTestArguments(walk: Walk, node: TemplateNode): void {
-  const [first, ...others] = childNodes(node.typename === 'Filter' ? node.args : node)
-  if (first) visitTestArguments(walk, first)
-  for (const other of others) visit(walk, other)
-}
+const unordered = new Set(['==', '!=', 'in', 'not in'])
 
 function testComparison(walk: Walk, node: NodeOf<'Compare'>): Facts {
   // What is absent can be compared for equality, but it has no order.
-  const isEquality = node.ops.every((op) => op.type === '==' || op.type === '!=')
+  const isEquality = node.ops.every((op) => unordered.has(op.type))
   const visitorOf = (operand: TemplateNode) => (isEquality || operand.typename === 'Filter' ? test : asValue)
   const { whenTrue } = visitorOf(node.expr)(walk, node.expr)
   for (const { expr } of node.ops) visitorOf(expr)(walk, expr)
@@ -350,12 +325,11 @@ function addAll(list: Name[], names: Name[]): void {
 }
 
 function visitFor(walk: Walk, node: NodeOf<'For'>): void {
-  // `for x in xs if x.ok` filters by a condition on each x; the parser reads it as an inline if.
-  const filter = node.arr.typename === 'InlineIf' && !node.arr.else_ ? node.arr : undefined
-  visit(walk, filter ? filter.body : node.arr)
+  visit(walk, node.arr)
   walk.inScope(() => {
-    walk.bind([...boundNames(walk, node.name), walk.name('loop')])
-    const facts = filter ? test(walk, filter.cond) : nothing
+    walk.bind(boundNames(walk, node.name))
+    const facts = node.test ? test(walk, node.test) : nothing
+    walk.bind([walk.name('loop')])
     walk.guarding(facts.whenTrue, () => visit(walk, node.body))
   })
   walk.inScope(() => visit(walk, node.else_))
@@ -363,18 +337,28 @@ function visitFor(walk: Walk, node: NodeOf<'For'>): void {
 
 function visitSet(walk: Walk, node: NodeOf<'Set'>): void {
   visit(walk, node.value)
-  visit(walk, node.body)
-  for (const target of node.targets) {
-    // `set namespace.x = …` binds nothing, it uses the namespace.
-    if (target.typename === 'LookupVal') visit(walk, target)
-    else walk.bind(boundNames(walk, target))
-  }
+  assign(walk, node.target)
+}
+
+function assign(walk: Walk, target: TemplateNode): void {
+  // `set namespace.x = …` binds nothing, it uses the namespace.
+  if (target.typename === 'LookupVal') visit(walk, target)
+  else if (target.typename === 'Tuple') for (const child of target.children) assign(walk, child)
+  else walk.bind(boundNames(walk, target))
+}
+
+function visitWith(walk: Walk, node: NodeOf<'With'>): void {
+  for (const { value } of node.pairs) visit(walk, value)
+  walk.inScope(() => {
+    for (const { key } of node.pairs) walk.bind(boundNames(walk, key))
+    visit(walk, node.body)
+  })
 }
 
 /** The names of a target such as `a` or `a, (b, c)`. */
 function boundNames(walk: Walk, target: TemplateNode): Name[] {
   if (target.typename === 'Symbol') return [walk.name(target.value)]
-  if (target.typename !== 'Group' && target.typename !== 'Array') return []
+  if (target.typename !== 'Tuple') return []
   return target.children.flatMap((child) => boundNames(walk, child))
 }
 
@@ -384,7 +368,7 @@ function visitMacro(walk: Walk, node: NodeOf<'Macro'>): void {
 }
 
 /** A default sees the parameters to its left, as in Jinja2, and what is outside. */
-function visitCallable(walk: Walk, node: NodeOf<'Macro' | 'Caller'>): void {
+function visitCallable(walk: Walk, node: NodeOf<'Macro' | 'CallBlock'>): void {
   walk.inScope(() => {
     for (const parameter of childNodes(node.args)) {
       if (parameter.typename === 'KeywordArgs') visitDefaults(walk, parameter)

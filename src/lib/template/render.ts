@@ -1,0 +1,103 @@
+import { notSupported } from './arguments.js'
+import { BudgetExceeded } from './budget.js'
+import { Compiler, Names } from './compiler.js'
+import { filters } from './filters.js'
+import { type Execute, Frame, Output, Run } from './frame.js'
+import { globals } from './globals.js'
+import { attribute, item } from './lookups.js'
+import type { TemplateNode } from './nodes.js'
+import type { Context } from './operations.js'
+import { parseTemplate } from './parse.js'
+import type { ScanOptions } from './scanner.js'
+import { note } from './scope.js'
+import { body } from './statements.js'
+import { type Position, quote, TemplateError, tooComplex, unsupported } from './template-error.js'
+import { tests } from './tests.js'
+import { OperationError } from './values.js'
+
+/** What `renderTemplate` takes. It holds nothing of a rendering, and can be kept and used any number of times. */
+export type CompiledTemplate = {
+  /** The tree of the template, for what else is to be known of it. */
+  root: TemplateNode
+  names: readonly string[]
+  execute: Execute
+  enter: (frame: Frame) => void
+}
+
+export type RenderOptions = {
+  /** Called for each variable that is printed or gone through and has no value; it may throw a `TemplateError`. */
+  onMissing?: (name: string) => void
+}
+
+/**
+ * Parses a template and turns its tree into functions, once. No code is made of it. Throws `TemplateError` and nothing else.
+ * As in Jinja2 line breaks become "\n", and one at the end is dropped.
+ */
+export function compileTemplate(source: string, options: ScanOptions = {}): CompiledTemplate {
+  const root = parseTemplate(source.replace(/\r\n?/g, '\n').replace(/\n$/, ''), options)
+  return guarded({ at: root }, () => {
+    const names = new Names()
+    const compiler = Compiler.forFunction(names, true, (symbols) => note(symbols, root))
+    return { root, names: names.list, execute: body(compiler, root), enter: compiler.entry() }
+  })
+}
+
+/** Renders with JSON values. Throws `TemplateError` and nothing else. */
+export function renderTemplate(
+  template: CompiledTemplate,
+  variables: Record<string, unknown>,
+  options: RenderOptions = {},
+): string {
+  const { onMissing } = options
+  const run = new Run({ names: template.names, variables, globals, contextOf, onMissing })
+  return guarded(run, () => {
+    const frame = new Frame(run, null)
+    const output = new Output()
+    template.enter(frame)
+    template.execute(frame, output)
+    return output.text
+  })
+}
+
+function contextOf(run: Run): Context {
+  const context: Context = {
+    budget: run.budget,
+    filter: (name, value, given) => {
+      const apply = filters.get(name)
+      if (!apply) throw new OperationError('TemplateRuntimeError', `No filter named ${quote(name)}.`)
+      run.budget.step()
+      return apply(context, value, given)
+    },
+    test: (name, value, given) => {
+      const apply = tests.get(name)
+      if (!apply) throw new OperationError('TemplateRuntimeError', `No test named ${quote(name)}.`)
+      run.budget.step()
+      return apply(context, value, given)
+    },
+    attribute: (value, name) => attribute(context, value, name),
+    item: (value, key) => item(context, value, key),
+  }
+  return context
+}
+
+function guarded<Result>(where: { at: Position }, run: () => Result): Result {
+  try {
+    return run()
+  } catch (error) {
+    throw asTemplateError(error, where.at)
+  }
+}
+
+function asTemplateError(error: unknown, at: Position): TemplateError {
+  if (error instanceof TemplateError) return error
+  if (error instanceof BudgetExceeded) return tooComplex(error.message, at, { cause: error })
+  if (error instanceof RangeError) return tooComplex('The template is nested too deeply.', at, { cause: error })
+  if (error instanceof OperationError) {
+    if (error.kind === 'TooComplex') return tooComplex(error.message, at, { cause: error })
+    if (error.kind === notSupportedKind) return unsupported(error.message, at)
+    return new TemplateError('template.runtime', `${error.kind}: ${error.message}`, at, { cause: error })
+  }
+  return new TemplateError('template.runtime', 'The template could not be rendered.', at, { cause: error })
+}
+
+const notSupportedKind = notSupported('').kind

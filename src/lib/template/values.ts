@@ -1,0 +1,396 @@
+/**
+ * The values of a template, as Python has them: Jinja2 is the reference, and its users know Python's. Plain JavaScript
+ * stands for what it can stand for; the rest are small classes without behaviour. Nothing here reads a property by a name
+ * that a template gave.
+ */
+
+/** A float with an integral value, such as `2.0`: a plain number of that value would be an int. */
+export class Float {
+  constructor(readonly value: number) {}
+}
+
+export class Tuple {
+  constructor(readonly items: readonly Value[]) {}
+}
+
+/** What a name or attribute that does not exist gives. `what` names it for messages: `'user' is undefined`. */
+export class Undefined {
+  constructor(readonly what: string) {}
+}
+
+/** An ordered mapping with Python's keys: `1`, `1.0` and `True` are one. */
+export class Dict {
+  readonly #entries = new Map<string | number | bigint, [key: Value, value: Value]>()
+
+  static from(pairs: Iterable<readonly [Value, Value]>): Dict {
+    const dict = new Dict()
+    for (const [key, value] of pairs) dict.set(key, value)
+    return dict
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  get(key: Value): Value | undefined {
+    return this.#entries.get(keyOf(key))?.[1]
+  }
+
+  has(key: Value): boolean {
+    return this.#entries.has(keyOf(key))
+  }
+
+  /** An existing key keeps its place and its first form. */
+  set(key: Value, value: Value): void {
+    const hash = keyOf(key)
+    this.#entries.set(hash, [this.#entries.get(hash)?.[0] ?? key, value])
+  }
+
+  entries(): IterableIterator<[Value, Value]> {
+    return this.#entries.values()
+  }
+}
+
+/**
+ * Something that can be called, a macro say. `kind` is how it is printed and told apart in tests; a template reaches nothing
+ * of it but the call.
+ */
+export class Callable {
+  constructor(
+    readonly kind: string,
+    readonly call: (args: readonly Value[], kwargs: ReadonlyMap<string, Value>) => Value,
+  ) {}
+}
+
+/** `loop`, `namespace()`, a cycler, an imported template: something with named attributes and perhaps a call. */
+export class Attributes {
+  constructor(
+    readonly kind: string,
+    /** The value of an attribute, or undefined where there is none. */
+    readonly get: (name: string) => Value | undefined,
+    /** `{% set ns.x = … %}`; only a namespace has it. */
+    readonly set?: (name: string, value: Value) => void,
+    readonly call?: Callable['call'],
+  ) {}
+}
+
+/** A tuple whose items have names as well: what `groupby` gives, `(grouper, list)`. */
+export class NamedTuple extends Tuple {
+  constructor(
+    items: readonly Value[],
+    readonly names: readonly string[],
+  ) {
+    super(items)
+  }
+
+  named(name: string): Value | undefined {
+    return this.items[this.names.indexOf(name)]
+  }
+}
+
+/** What `d.items()`, `d.keys()` and `d.values()` give: it has a length and can be gone through, and has no index. */
+export class View extends Attributes {
+  constructor(
+    kind: 'dict_items' | 'dict_keys' | 'dict_values',
+    readonly items: readonly Value[],
+  ) {
+    super(kind, () => undefined)
+  }
+}
+
+/** What `map`, `select` and others give: it can be gone through once, has no length, and is true even where nothing is in it. */
+export class Once extends Attributes {
+  readonly #items: readonly Value[]
+  #next = 0
+
+  constructor(kind: string, items: readonly Value[]) {
+    super(kind, () => undefined)
+    this.#items = items
+  }
+
+  /** What is left of the items, at most `count`; it is gone then. */
+  take(count = Number.POSITIVE_INFINITY): readonly Value[] {
+    const start = this.#next
+    this.#next = Math.min(start + count, this.#items.length)
+    return this.#items.slice(start, this.#next)
+  }
+}
+
+/** A text that `escape` or `safe` has marked: it is not escaped again. Prints as its text. */
+export class Markup {
+  constructor(readonly text: string) {}
+}
+
+/** `null` is None; an integral `number` and a `bigint` beyond 2^53 are ints; any other `number` is a float. */
+export type Value =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Float
+  | Markup
+  | Tuple
+  | Dict
+  | Undefined
+  | Callable
+  | Attributes
+  | readonly Value[]
+
+/** An operation that Python refuses, with the name of its exception: `TypeError`, `ValueError`, `UndefinedError`, … */
+export class OperationError extends Error {
+  constructor(
+    readonly kind: string,
+    message: string,
+  ) {
+    super(message)
+    this.name = 'OperationError'
+  }
+}
+
+export function float(value: number): number | Float {
+  return Number.isInteger(value) ? new Float(value) : value
+}
+
+export function int(value: bigint): number | bigint {
+  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value
+}
+
+export function isInt(value: Value): value is number | bigint {
+  return typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value))
+}
+
+export function isFloat(value: Value): value is number | Float {
+  return value instanceof Float || (typeof value === 'number' && !Number.isInteger(value))
+}
+
+export function isNumber(value: Value): value is number | bigint | Float {
+  return typeof value === 'number' || typeof value === 'bigint' || value instanceof Float
+}
+
+/** The number of a number or a boolean, which is one in Python, as JavaScript has it; null for anything else. */
+export function numberOf(value: Value): number | bigint | null {
+  if (typeof value === 'boolean') return value ? 1 : 0
+  if (value instanceof Float) return value.value
+  return typeof value === 'number' || typeof value === 'bigint' ? value : null
+}
+
+/** Python's name of the type, for messages: `int`, `str`, `dict`, … */
+export function typeName(value: Value): string {
+  if (value === null) return 'NoneType'
+  if (typeof value === 'boolean') return 'bool'
+  if (typeof value === 'string') return 'str'
+  if (isInt(value)) return 'int'
+  if (isFloat(value)) return 'float'
+  if (value instanceof Tuple) return 'tuple'
+  if (value instanceof Dict) return 'dict'
+  if (value instanceof Undefined) return 'Undefined'
+  if (value instanceof Markup) return 'Markup'
+  if (value instanceof Callable || value instanceof Attributes) return value.kind
+  return 'list'
+}
+
+export function isList(value: Value): value is readonly Value[] {
+  return Array.isArray(value)
+}
+
+export function isTruthy(value: Value): boolean {
+  if (value === null || value instanceof Undefined) return false
+  if (typeof value === 'boolean') return value
+  if (typeof value === 'string') return value !== ''
+  if (value instanceof Markup) return value.text !== ''
+  if (value instanceof Float) return value.value !== 0
+  if (typeof value === 'number') return value !== 0
+  if (typeof value === 'bigint') return value !== 0n
+  if (value instanceof Tuple) return value.items.length > 0
+  if (value instanceof Dict) return value.size > 0
+  if (value instanceof View) return value.items.length > 0
+  return isList(value) ? value.length > 0 : true
+}
+
+/** What a dict finds a key by. Throws `OperationError` for what Python cannot hash. */
+function keyOf(key: Value): string | number | bigint {
+  const number = numberOf(key)
+  if (number !== null) return typeof number === 'bigint' && Number.isSafeInteger(Number(number)) ? Number(number) : number
+  if (typeof key === 'string') return `s${key}`
+  if (key instanceof Markup) return `s${key.text}`
+  if (key === null) return 'n'
+  if (key instanceof Tuple) return tupleKey(key)
+  throw new OperationError('TypeError', `unhashable type: '${typeName(key)}'`)
+}
+
+const maxTupleKeyLength = 10_000
+
+/** A text that tuples share only if they are equal. Its bound is also that of the work: a tuple may hold one twice, and that one too. */
+function tupleKey(tuple: Tuple): string {
+  let key = 't'
+  const write = ({ items }: Tuple): void => {
+    key += '('
+    for (const item of items) {
+      if (item instanceof Tuple) write(item)
+      else {
+        const own = keyOf(item)
+        key += `${typeof own}:${String(own).length}:${own}`
+      }
+      if (key.length > maxTupleKeyLength) throw new OperationError('ValueError', 'The tuple is too long for a key.')
+    }
+    key += ')'
+  }
+  write(tuple)
+  return key
+}
+
+/** Text for output and `|string`: `None`, `True`, `1.0`, `['a', 1]`, `{'a': 1}`. */
+export function str(value: Value): string {
+  if (typeof value === 'string') return value
+  if (value instanceof Markup) return value.text
+  if (value instanceof Undefined) return ''
+  return repr(value)
+}
+
+/** Python's `repr`. Depth is bounded by what can be built; length is charged by `charge` as it grows. */
+export function repr(value: Value, charge: (characters: number) => void = () => undefined): string {
+  const text = reprOnce(value, charge)
+  charge(text.length)
+  return text
+}
+
+function reprOnce(value: Value, charge: (characters: number) => void): string {
+  if (value === null) return 'None'
+  if (typeof value === 'boolean') return value ? 'True' : 'False'
+  if (typeof value === 'string') return reprString(value)
+  if (value instanceof Markup) return `Markup(${reprString(value.text)})`
+  if (typeof value === 'bigint') return value.toString()
+  if (value instanceof Float) return reprFloat(value.value)
+  if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value).toString() : reprFloat(value)
+  const list = (items: Iterable<Value>) => Array.from(items, (item) => repr(item, charge)).join(', ')
+  if (value instanceof Tuple) return value.items.length === 1 ? `(${list(value.items)},)` : `(${list(value.items)})`
+  if (value instanceof Dict) {
+    return `{${Array.from(value.entries(), ([key, item]) => `${repr(key, charge)}: ${repr(item, charge)}`).join(', ')}}`
+  }
+  if (value instanceof Undefined) return 'Undefined'
+  if (value instanceof View) return `${value.kind}([${list(value.items)}])`
+  if (value instanceof Callable || value instanceof Attributes) return `<${value.kind}>`
+  return `[${list(value)}]`
+}
+
+/** As Python prints a float: the shortest digits, an exponent below 1e-4 and from 1e16 on. */
+export function reprFloat(value: number): string {
+  if (Number.isNaN(value)) return 'nan'
+  if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf'
+  if (Object.is(value, -0)) return '-0.0'
+  const magnitude = Math.abs(value)
+  if (magnitude !== 0 && (magnitude < 1e-4 || magnitude >= 1e16)) {
+    const [digits = '', exponent = '0'] = value.toExponential().split('e')
+    const power = Number(exponent)
+    return `${digits}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`
+  }
+  const text = String(value)
+  const plain = text.includes('e') ? BigInt(value).toString() : text
+  return plain.includes('.') ? plain : `${plain}.0`
+}
+
+/** Python's quotes and escapes: single quotes unless the text has those and no double ones. */
+export function reprString(text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'"
+  let result = quote
+  for (const character of text) {
+    if (character === quote || character === '\\') result += `\\${character}`
+    else if (character === '\n') result += '\\n'
+    else if (character === '\r') result += '\\r'
+    else if (character === '\t') result += '\\t'
+    else result += isPrintable(character) ? character : escaped(character)
+  }
+  return result + quote
+}
+
+const unprintable = /^[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]$|^[\p{Zs}]$/u
+
+function isPrintable(character: string): boolean {
+  return character === ' ' || !unprintable.test(character)
+}
+
+function escaped(character: string): string {
+  const code = character.codePointAt(0) ?? 0
+  if (code <= 0xff) return `\\x${code.toString(16).padStart(2, '0')}`
+  return code <= 0xffff ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`
+}
+
+/** Python's `==`: `1 == 1.0 == True`, lists and tuples by their items, dicts whatever their order. */
+export function isEqual(a: Value, b: Value, step: () => void = () => undefined): boolean {
+  step()
+  const [left, right] = [numberOf(a), numberOf(b)]
+  if (left !== null || right !== null) return left !== null && right !== null && compareNumbers(left, right) === 0
+  const [leftText, rightText] = [textOf(a), textOf(b)]
+  if (leftText !== null || rightText !== null) return leftText === rightText
+  if (a instanceof Undefined || b instanceof Undefined) return a instanceof Undefined && b instanceof Undefined
+  if (isList(a) && isList(b)) return areEqual(a, b, step)
+  if (a instanceof Tuple && b instanceof Tuple) return areEqual(a.items, b.items, step)
+  if (a instanceof Dict && b instanceof Dict) {
+    if (a.size !== b.size) return false
+    for (const [key, value] of a.entries()) {
+      const other = b.get(key)
+      if (other === undefined || !isEqual(value, other, step)) return false
+    }
+    return true
+  }
+  return a === b
+}
+
+function areEqual(a: readonly Value[], b: readonly Value[], step: () => void): boolean {
+  return a.length === b.length && a.every((item, index) => isEqual(item, b[index] ?? null, step))
+}
+
+export function textOf(value: Value): string | null {
+  if (typeof value === 'string') return value
+  return value instanceof Markup ? value.text : null
+}
+
+function compareNumbers(a: number | bigint, b: number | bigint): number {
+  return a < b ? -1 : a > b ? 1 : a <= b ? 0 : Number.NaN
+}
+
+/** Python's order for `<`, `sort`, `min`, `max`: negative, 0 or positive, NaN where no order exists among floats. Throws `OperationError`. */
+export function compare(a: Value, b: Value, operator = '<', step: () => void = () => undefined): number {
+  step()
+  const [left, right] = [numberOf(a), numberOf(b)]
+  if (left !== null && right !== null) return compareNumbers(left, right)
+  const [leftText, rightText] = [textOf(a), textOf(b)]
+  if (leftText !== null && rightText !== null) return compareTexts(leftText, rightText)
+  const items =
+    isList(a) && isList(b) ? ([a, b] as const) : a instanceof Tuple && b instanceof Tuple ? ([a.items, b.items] as const) : null
+  if (!items) {
+    throw new OperationError(
+      'TypeError',
+      `'${operator}' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`,
+    )
+  }
+  const [first, second] = items
+  for (let index = 0; index < Math.min(first.length, second.length); index += 1) {
+    const [x = null, y = null] = [first[index], second[index]]
+    if (!isEqual(x, y, step)) return compare(x, y, operator, step)
+  }
+  return first.length - second.length
+}
+
+/** By code points, as Python does; JavaScript compares UTF-16 units, which puts emoji before some letters. */
+function compareTexts(a: string, b: string): number {
+  const [left, right] = [a[Symbol.iterator](), b[Symbol.iterator]()]
+  for (;;) {
+    const [x, y] = [left.next(), right.next()]
+    if (x.done || y.done) return x.done ? (y.done ? 0 : -1) : 1
+    if (x.value !== y.value) return (x.value.codePointAt(0) ?? 0) - (y.value.codePointAt(0) ?? 0)
+  }
+}
+
+const maxInputDepth = 64
+
+/** A JSON value as a template's value: own enumerable properties only. An integral number is an int. Throws `OperationError` when nested too deeply. */
+export function fromJson(json: unknown, depth = 0): Value {
+  if (depth > maxInputDepth) throw new OperationError('ValueError', `The variables are nested deeper than ${maxInputDepth}.`)
+  if (json === null || json === undefined) return null
+  if (typeof json === 'string' || typeof json === 'boolean' || typeof json === 'number' || typeof json === 'bigint') return json
+  if (Array.isArray(json)) return json.map((item) => fromJson(item, depth + 1))
+  if (typeof json === 'object') return Dict.from(Object.entries(json).map(([key, value]) => [key, fromJson(value, depth + 1)]))
+  throw new OperationError('TypeError', `A ${typeof json} is no JSON value.`)
+}
