@@ -98,6 +98,11 @@ export const errorTable = {
     'Leave the tag out; put included text into the prompt itself.',
   ],
   'template.too_complex': [422, 'The template is too complex', 'Nest less, or split the prompt.'],
+  'template.runtime': [
+    422,
+    'The template cannot be rendered',
+    'Correct the template or the variables; `detail` says what Jinja2 would.',
+  ],
   'push.empty': [422, 'The push carries nothing', 'Give at least one of `prompts` and `files`; `DELETE` archives a prompt.'],
   'header.too_large': [431, 'The headers are too large', 'Send smaller headers, or a shorter URL.'],
   internal: [

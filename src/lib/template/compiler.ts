@@ -1,7 +1,6 @@
 import { type Execute, type Frame, missing } from './frame.js'
 import type { TemplateNode } from './nodes.js'
 import { FunctionScope, type Load, note, type Slot, Symbols } from './scope.js'
-import { body } from './statements.js'
 import type { Value } from './values.js'
 
 export type Place = {
@@ -25,10 +24,14 @@ export class Names {
   }
 }
 
+/** What is one for a whole template: its names, and how bodies are compiled, which expressions hold as well as statements. */
+export type Shared = { names: Names; compileBody: (compiler: Compiler, node: TemplateNode | null) => Execute }
+
 /** Where in a template something is compiled. */
-export class Compiler {
+export class Compiler implements Shared {
   constructor(
     readonly names: Names,
+    readonly compileBody: Shared['compileBody'],
     readonly symbols: Symbols,
     /** Outside of blocks, loops and macros: what is set there, blocks see. */
     readonly isTopLevel: boolean,
@@ -36,10 +39,10 @@ export class Compiler {
     readonly captured: TemplateNode | null = null,
   ) {}
 
-  static forFunction(names: Names, isTopLevel: boolean, prepare: (symbols: Symbols) => void): Compiler {
+  static forFunction({ names, compileBody }: Shared, isTopLevel: boolean, prepare: (symbols: Symbols) => void): Compiler {
     const symbols = new Symbols(new FunctionScope(0), null)
     prepare(symbols)
-    return new Compiler(names, symbols, isTopLevel)
+    return new Compiler(names, compileBody, symbols, isTopLevel)
   }
 
   /** A part whose names end with it. */
@@ -50,7 +53,7 @@ export class Compiler {
   /** For a body and the filters around it. */
   innerCapture(capture: TemplateNode, prepare: (symbols: Symbols) => void): Compiler {
     const inner = this.inner(prepare)
-    return new Compiler(this.names, inner.symbols, false, capture)
+    return new Compiler(this.names, this.compileBody, inner.symbols, false, capture)
   }
 
   /** The same in the slots of a function that is given. */
@@ -65,12 +68,16 @@ export class Compiler {
 
   #within(symbols: Symbols, prepare: (symbols: Symbols) => void): Compiler {
     prepare(symbols)
-    return new Compiler(this.names, symbols, false)
+    return new Compiler(this.names, this.compileBody, symbols, false)
+  }
+
+  body(node: TemplateNode | null): Execute {
+    return this.compileBody(this, node)
   }
 
   innerBody(node: TemplateNode): Execute {
     const inner = this.inner((symbols) => note(symbols, node))
-    const [enter, run] = [inner.entry(), body(inner, node)]
+    const [enter, run] = [inner.entry(), inner.body(node)]
     return (frame, output) => {
       enter(frame)
       run(frame, output)

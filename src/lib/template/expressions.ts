@@ -11,7 +11,6 @@ import type { NodeName, NodeOf, TemplateNode } from './nodes.js'
 import type { Arguments } from './operations.js'
 import { printed } from './printing.js'
 import { note } from './scope.js'
-import { body as compileBody } from './statements.js'
 import { quote, unsupported } from './template-error.js'
 import { tests } from './tests.js'
 import { Dict, Float, isTruthy, Tuple, Undefined, type Value } from './values.js'
@@ -51,7 +50,7 @@ const compilers: { [Name in NodeName]?: (compiler: Compiler, node: NodeOf<Name>)
   Test: test,
   InlineIf: inlineIf,
   Capture: (compiler, node) => {
-    const body = compiler.captured === node ? compileBody(compiler, node.body) : compiler.innerBody(node.body)
+    const body = compiler.captured === node ? compiler.body(node.body) : compiler.innerBody(node.body)
     return (frame) => capture(body, frame)
   },
   Compare: comparison,

@@ -1,3 +1,4 @@
+import { type Assign, assigner } from './assignment.js'
 import { BudgetExceeded, budgets } from './budget.js'
 import type { Compiler } from './compiler.js'
 import { condition, expression } from './expressions.js'
@@ -6,7 +7,6 @@ import { toIterable } from './iteration.js'
 import { Loop } from './loops.js'
 import type { NodeOf } from './nodes.js'
 import { note, noteParameters, type Slot, type Symbols, undeclared } from './scope.js'
-import { type Assign, assigner, body } from './statements.js'
 import { isList, Once, Tuple, type Value, View } from './values.js'
 
 type Parts = {
@@ -46,7 +46,7 @@ function partsOf(compiler: Compiler, node: NodeOf<'For'>): Parts {
   return {
     assign: assigner(inner, node.name),
     enter: inner.entry(),
-    run: body(inner, node.body),
+    run: inner.body(node.body),
     passes: passesOf(within, node),
     otherwise,
     loopSlot,
@@ -62,7 +62,7 @@ function sibling(outer: Compiler, inner: Compiler, prepare: (symbols: Symbols) =
 
 function elseOf(open: Open, node: NodeOf<'For'>): Execute {
   const compiler = open((symbols) => note(symbols, node.else_))
-  const [enter, run] = [compiler.entry(), body(compiler, node.else_)]
+  const [enter, run] = [compiler.entry(), compiler.body(node.else_)]
   return (frame, output) => {
     enter(frame)
     run(frame, output)

@@ -4,7 +4,6 @@ import { expression } from './expressions.js'
 import { capture, type Evaluate, type Execute, Frame, missing } from './frame.js'
 import type { NodeOf, TemplateNode } from './nodes.js'
 import { note, type Slot, undeclared } from './scope.js'
-import { body } from './statements.js'
 import { syntax } from './template-error.js'
 import { Callable, Dict, reprString, Tuple, Undefined, type Value } from './values.js'
 
@@ -60,7 +59,7 @@ function compile(compiler: Compiler, node: NodeOf<'Macro' | 'CallBlock'>, name: 
     extras: { caller: slotOf('caller'), kwargs: slotOf('kwargs'), varargs: slotOf('varargs') },
     takesCaller: used.has('caller') || explicitCaller !== undefined,
     enter: inner.entry(),
-    run: body(inner, node.body),
+    run: inner.body(node.body),
   }
 }
 

@@ -37,7 +37,7 @@ export function compileTemplate(source: string, options: ScanOptions = {}): Comp
   const root = parseTemplate(source.replace(/\r\n?/g, '\n').replace(/\n$/, ''), options)
   return guarded({ at: root }, () => {
     const names = new Names()
-    const compiler = Compiler.forFunction(names, true, (symbols) => note(symbols, root))
+    const compiler = Compiler.forFunction({ names, compileBody: body }, true, (symbols) => note(symbols, root))
     return { root, names: names.list, execute: body(compiler, root), enter: compiler.entry() }
   })
 }
