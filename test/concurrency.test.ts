@@ -74,7 +74,7 @@ t.test('under concurrent writers', async (t) => {
     await moveTo(0)
     let isMoving = true
     const writer = (async () => {
-      for (let round = 1; round <= 100; round += 1) await moveTo(round)
+      for (let round = 1; round <= 50; round += 1) await moveTo(round)
       isMoving = false
     })()
     let pairs = 0
@@ -108,7 +108,7 @@ t.test('under concurrent writers', async (t) => {
     const project = 'reads'
     await makeProject(service, project)
     await service.push({ alias: 'live', prompts: [{ name: 'p', content: 'text' }] }, { project })
-    const many = times(100, (index) => ({ name: `q-${index}`, content: `text ${'x'.repeat(2_000)} ${index}` }))
+    const many = times(50, (index) => ({ name: `q-${index}`, content: `text ${'x'.repeat(2_000)} ${index}` }))
     let isPushing = true
     const pushes = Promise.all(
       times(20, (round) =>

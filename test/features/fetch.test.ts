@@ -307,7 +307,7 @@ t.test('a ref resolves to version, pin, alias, release, commit or latest, in thi
         }),
       )
     }),
-    { numRuns: 5 },
+    { numRuns: 3 },
   )
   t.pass('every ref answered as the model does')
 })

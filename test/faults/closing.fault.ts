@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { makeMigratedEnvironment, serve } from './helpers/process.js'
+import { makeMigratedEnvironment, serve } from '../helpers/process.js'
 
 // Starting processes is slow and mostly waiting: these tests run side by side.
 t.jobs = 2
