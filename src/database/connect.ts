@@ -4,6 +4,7 @@ import { DriverAdapterError, type SqlMigrationAwareDriverAdapterFactory } from '
 import pg from 'pg'
 import { PrismaPGlite } from 'pglite-prisma-adapter'
 import { PrismaClient } from '../generated/prisma/client.js'
+import { changingAdapters } from './adapters.js'
 import { isConnectionLoss, sqlState } from './failures.js'
 import { type DataDirectoryLock, DataDirectoryLocked, lockDataDirectory } from './lock.js'
 
@@ -44,21 +45,14 @@ function scriptRunner(
   runScript: (sql: string) => Promise<unknown>,
   onError: (error: Error) => void = () => undefined,
 ): SqlMigrationAwareDriverAdapterFactory {
-  return {
-    provider: factory.provider,
-    adapterName: factory.adapterName,
-    connectToShadowDb: () => factory.connectToShadowDb(),
-    async connect() {
-      const adapter = await factory.connect()
-      adapter.executeScript = async (sql) => {
-        await runScript(sql).catch((error: Error) => {
-          onError(error)
-          throw error
-        })
-      }
-      return adapter
-    },
-  }
+  return changingAdapters(factory, (adapter) => {
+    adapter.executeScript = async (sql) => {
+      await runScript(sql).catch((error: Error) => {
+        onError(error)
+        throw error
+      })
+    }
+  })
 }
 
 /** Throws `DatabaseUnfit` for a server that cannot be reached, lets nobody in, or is too old. */
@@ -152,34 +146,26 @@ export async function connectEmbedded(directory: string): Promise<Connection> {
  * sees the outcome that PGlite gave and reports that.
  */
 function honestCommits(pglite: PGlite): SqlMigrationAwareDriverAdapterFactory {
-  const factory = new PrismaPGlite(pglite)
-  return {
-    provider: factory.provider,
-    adapterName: factory.adapterName,
-    connectToShadowDb: () => factory.connectToShadowDb(),
-    async connect() {
-      const adapter = await factory.connect()
-      // Transactions run one at a time here, so every isolation level is the strictest.
-      adapter.startTransaction = async () => {
-        let outcome: Promise<unknown> = Promise.resolve()
-        const transaction: PGlite['transaction'] = (work) => {
-          const running = pglite.transaction(work)
-          outcome = running
-          return running
-        }
-        const started = await (await new PrismaPGlite({ transaction } as PGlite).connect()).startTransaction()
-        const commit = started.commit.bind(started)
-        started.commit = async () => {
-          await commit()
-          await outcome.catch((error: Error) => {
-            throw toAdapterError(error)
-          })
-        }
-        return started
+  return changingAdapters(new PrismaPGlite(pglite), (adapter) => {
+    // Transactions run one at a time here, so every isolation level is the strictest.
+    adapter.startTransaction = async () => {
+      let outcome: Promise<unknown> = Promise.resolve()
+      const transaction: PGlite['transaction'] = (work) => {
+        const running = pglite.transaction(work)
+        outcome = running
+        return running
       }
-      return adapter
-    },
-  }
+      const started = await (await new PrismaPGlite({ transaction } as PGlite).connect()).startTransaction()
+      const commit = started.commit.bind(started)
+      started.commit = async () => {
+        await commit()
+        await outcome.catch((error: Error) => {
+          throw toAdapterError(error)
+        })
+      }
+      return started
+    }
+  })
 }
 
 function toAdapterError(error: Error): Error {

@@ -6,6 +6,7 @@ import {
   type SqlDriverAdapter,
   type SqlMigrationAwareDriverAdapterFactory,
 } from '@prisma/driver-adapter-utils'
+import { changingAdapters } from './adapters.js'
 
 /** One migration folder of `prisma/migrations`. */
 export type Migration = { name: string; sql: string }
@@ -64,16 +65,7 @@ async function withSchemaEngine<T>(
 ): Promise<T> {
   const { SchemaEngine } = await loadBindings()
   const connected: SqlDriverAdapter[] = []
-  const tracked: SqlMigrationAwareDriverAdapterFactory = {
-    provider: factory.provider,
-    adapterName: factory.adapterName,
-    connectToShadowDb: () => factory.connectToShadowDb(),
-    async connect() {
-      const adapter = await factory.connect()
-      connected.push(adapter)
-      return adapter
-    },
-  }
+  const tracked = changingAdapters(factory, (adapter) => connected.push(adapter))
   try {
     const datamodels: [string, string][] = [['schema.prisma', schema]]
     return await use(await SchemaEngine.new({ datamodels }, () => undefined, bindMigrationAwareSqlAdapterFactory(tracked)))
