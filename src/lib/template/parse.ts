@@ -1,9 +1,9 @@
-import { maxTreeDepth } from './expression-parser.js'
-import { childNodes, isKnownNode, type NodeName, type NodeOf, type TemplateNode } from './nodes.js'
-import { Scanner, type ScanOptions, textInstead } from './scanner.js'
-import { StatementParser } from './statement-parser.js'
+import { maxTreeDepth } from './syntax/expression-parser.js'
+import { childNodes, isKnownNode, type NodeName, type NodeOf, type TemplateNode } from './syntax/nodes.js'
+import { Scanner, type ScanOptions, textInstead } from './syntax/scanner.js'
+import { StatementParser } from './syntax/statement-parser.js'
+import { TokenStream } from './syntax/token-stream.js'
 import { type Position, quote, syntax, TemplateError, tooComplex, unsupported } from './template-error.js'
-import { TokenStream } from './token-stream.js'
 
 /**
  * A prompt is parsed and never compiled: of nunjucks only the parser is loaded, and extended to Jinja2's grammar. It does not

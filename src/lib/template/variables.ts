@@ -1,4 +1,4 @@
-import { childNodes, type NodeName, type NodeOf, type TemplateNode } from './nodes.js'
+import { childNodes, type NodeName, type NodeOf, type TemplateNode } from './syntax/nodes.js'
 
 export type Variable = { name: string; required: boolean }
 

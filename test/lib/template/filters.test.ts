@@ -1,9 +1,18 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { BudgetExceeded } from '../../../src/lib/template/budget.js'
-import { filters, refusedFilters } from '../../../src/lib/template/filters.js'
-import { toIterable } from '../../../src/lib/template/iteration.js'
-import { Dict, isTruthy, Markup, Once, OperationError, str, Undefined, type Value } from '../../../src/lib/template/values.js'
+import { filters, refusedFilters } from '../../../src/lib/template/filters/filters.js'
+import { toIterable } from '../../../src/lib/template/values/iteration.js'
+import {
+  Dict,
+  isTruthy,
+  Markup,
+  Once,
+  OperationError,
+  str,
+  Undefined,
+  type Value,
+} from '../../../src/lib/template/values/values.js'
 import { expectedOf, failure, newContext, noArguments, outcomeOf, readCases, titleOf } from './jinja2-cases.js'
 
 const cases = readCases().filter(({ kind }) => kind === 'filter')

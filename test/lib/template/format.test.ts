@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { BudgetExceeded } from '../../../src/lib/template/budget.js'
-import { methodOf } from '../../../src/lib/template/methods.js'
-import { percentFormat } from '../../../src/lib/template/python-format.js'
-import { parseFloatText } from '../../../src/lib/template/python-numbers.js'
-import { Attributes, float, numberOf, OperationError, Tuple, type Value } from '../../../src/lib/template/values.js'
+import { methodOf } from '../../../src/lib/template/values/methods.js'
+import { percentFormat } from '../../../src/lib/template/values/python-format.js'
+import { parseFloatText } from '../../../src/lib/template/values/python-numbers.js'
+import { Attributes, float, numberOf, OperationError, Tuple, type Value } from '../../../src/lib/template/values/values.js'
 import { expectedOf, failure, newContext, outcomeOf, readCases, titleOf } from './jinja2-cases.js'
 
 const cases = readCases().filter(({ kind, name }) => kind === 'percent' || name === 'format')

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { Budget } from '../../../src/lib/template/budget.js'
-import { filters } from '../../../src/lib/template/filters.js'
-import { toIterable } from '../../../src/lib/template/iteration.js'
-import { methodOf } from '../../../src/lib/template/methods.js'
-import type { Arguments, Context } from '../../../src/lib/template/operations.js'
-import { percentFormat } from '../../../src/lib/template/python-format.js'
-import { tests } from '../../../src/lib/template/tests.js'
+import { filters } from '../../../src/lib/template/filters/filters.js'
+import { tests } from '../../../src/lib/template/filters/tests.js'
+import { toIterable } from '../../../src/lib/template/values/iteration.js'
+import { methodOf } from '../../../src/lib/template/values/methods.js'
+import type { Arguments, Context } from '../../../src/lib/template/values/operations.js'
+import { percentFormat } from '../../../src/lib/template/values/python-format.js'
 import {
   Dict,
   float,
@@ -20,7 +20,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from '../../../src/lib/template/values.js'
+} from '../../../src/lib/template/values/values.js'
 
 /** A call, and what Python answers to it; `generate-filters.py` says how values are written. */
 export type Case = {

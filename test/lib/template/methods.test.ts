@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { BudgetExceeded } from '../../../src/lib/template/budget.js'
-import { methodOf } from '../../../src/lib/template/methods.js'
-import { findLastText, findText } from '../../../src/lib/template/python-text.js'
-import { Dict, OperationError, type Value } from '../../../src/lib/template/values.js'
+import { methodOf } from '../../../src/lib/template/values/methods.js'
+import { findLastText, findText } from '../../../src/lib/template/values/python-text.js'
+import { Dict, OperationError, type Value } from '../../../src/lib/template/values/values.js'
 import { expectedOf, failure, newContext, outcomeOf, readCases, titleOf } from './jinja2-cases.js'
 
 const cases = readCases().filter(({ kind, name }) => kind === 'method' && name !== 'format')

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { tests } from '../../../src/lib/template/tests.js'
+import { tests } from '../../../src/lib/template/filters/tests.js'
 import { expectedOf, outcomeOf, readCases, titleOf } from './jinja2-cases.js'
 
 const cases = readCases().filter(({ kind }) => kind === 'test')

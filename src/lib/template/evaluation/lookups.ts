@@ -1,0 +1,180 @@
+import { notSupported, typeError, undefinedError, valueError } from '../values/arguments.js'
+import { methodOf } from '../values/methods.js'
+import type { Context } from '../values/operations.js'
+import { isPlain, lengthOfText } from '../values/python-text.js'
+import {
+  Attributes,
+  Callable,
+  Dict,
+  isInt,
+  isList,
+  Markup,
+  NamedTuple,
+  numberOf,
+  OperationError,
+  repr,
+  Tuple,
+  textOf,
+  typeName,
+  Undefined,
+  type Value,
+} from '../values/values.js'
+import { Range } from './globals.js'
+
+/** `x.name`: an attribute, which is mostly a method, and else an item. */
+export function attribute(context: Context, value: Value, name: string): Value {
+  const found = ownAttribute(context, value, name)
+  if (found !== undefined) return found
+  const item = value instanceof Dict ? value.get(name) : undefined
+  if (item !== undefined) return item
+  return absentAttribute(value, name)
+}
+
+/** `x[key]`: an item, and else an attribute. */
+export function item(context: Context, value: Value, key: Value): Value {
+  if (value instanceof Undefined) throw undefinedError(value)
+  const found = ownItem(context, value, key)
+  if (found !== undefined) return found
+  const name = textOf(key)
+  if (name === null) return new Undefined(`${objectName(value)} has no element ${shortRepr(context, key)}`)
+  return ownAttribute(context, value, name) ?? absentAttribute(value, name)
+}
+
+function ownAttribute(context: Context, value: Value, name: string): Value | undefined {
+  if (value instanceof Undefined) throw undefinedError(value)
+  if (value instanceof Attributes) {
+    const found = value.get(name)
+    if (found !== undefined) return found
+  } else if (value instanceof NamedTuple) {
+    const found = value.named(name)
+    if (found !== undefined) return found
+  }
+  const method = methodOf(context, value, name)
+  return method ? new Callable('builtin_function_or_method', method) : undefined
+}
+
+/** Attributes that Python has and templates here do not: an empty text in their place would be wrong. */
+const pythonAttributes = new Set(
+  [
+    'append clear copy count extend index insert pop remove reverse sort fromkeys get items keys popitem setdefault update values',
+    'capitalize casefold center encode endswith expandtabs find format format_map isalnum isalpha isascii isdecimal isdigit',
+    'isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip maketrans partition removeprefix',
+    'removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title translate',
+    'upper zfill as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag numerator real to_bytes hex',
+    'is_integer fromhex start stop step',
+  ].flatMap((names) => names.split(' ')),
+)
+const dictAttributes = new Set('clear copy fromkeys get items keys pop popitem setdefault update values'.split(' '))
+const macroAttributes = new Set(['name', 'arguments', 'catch_kwargs', 'catch_varargs', 'caller', 'explicit_caller'])
+
+function absentAttribute(value: Value, name: string): Undefined {
+  const isPythons = value instanceof Dict ? dictAttributes : value instanceof Callable ? macroAttributes : pythonAttributes
+  if (isPythons.has(name) || (name.startsWith('__') && name.endsWith('__') && name.length > 4)) {
+    throw notSupported(`The attribute "${name.slice(0, 40)}" of ${typeName(value)} is not supported.`)
+  }
+  return new Undefined(`'${objectName(value)}' has no attribute '${name.slice(0, 200)}'`)
+}
+
+const jinjaNames = new Map([
+  ['LoopContext', 'jinja2.runtime.LoopContext'],
+  ['Namespace', 'jinja2.utils.Namespace'],
+  ['Cycler', 'jinja2.utils.Cycler'],
+  ['Joiner', 'jinja2.utils.Joiner'],
+  ['Macro', 'jinja2.runtime.Macro'],
+])
+
+function objectName(value: Value): string {
+  if (value === null) return 'None'
+  const name = typeName(value).split(' ')[0] ?? ''
+  return `${jinjaNames.get(name) ?? name} object`
+}
+
+function shortRepr(context: Context, key: Value): string {
+  return repr(key, (characters) => context.budget.characters(characters)).slice(0, 200)
+}
+
+function ownItem(context: Context, value: Value, key: Value): Value | undefined {
+  if (value instanceof Dict) return dictItem(value, key)
+  const index = indexOf(key)
+  if (index === undefined) return undefined
+  if (isList(value)) return value[index < 0 ? index + value.length : index]
+  if (value instanceof Tuple) return value.items[index < 0 ? index + value.items.length : index]
+  const text = textOf(value)
+  if (text === null) return undefined
+  const character = characterAt(context, text, index)
+  return value instanceof Markup && character !== undefined ? new Markup(character) : character
+}
+
+function dictItem(dict: Dict, key: Value): Value | undefined {
+  try {
+    return dict.get(key)
+  } catch (error) {
+    // Jinja2 takes a key that cannot be one for an absent one.
+    if (error instanceof OperationError) return undefined
+    throw error
+  }
+}
+
+function indexOf(key: Value): number | undefined {
+  if (!isInt(key) && typeof key !== 'boolean') return undefined
+  return Number(numberOf(key))
+}
+
+function characterAt(context: Context, text: string, index: number): string | undefined {
+  context.budget.step(1 + Math.floor(text.length / 64))
+  if (isPlain(text)) return text[index < 0 ? index + text.length : index]
+  const characters = Array.from(text)
+  return characters[index < 0 ? index + characters.length : index]
+}
+
+/** `x[start:stop:step]` of a text, by code points, a list or a tuple. */
+export function slice(context: Context, value: Value, start: Value, stop: Value, step: Value): Value {
+  if (value instanceof Undefined) throw undefinedError(value)
+  const text = textOf(value)
+  const items = text !== null ? null : isList(value) ? value : value instanceof Tuple ? value.items : undefined
+  if (items === undefined) {
+    if (value instanceof Dict) throw typeError("unhashable type: 'slice'")
+    throw typeError(`'${typeName(value)}' object is not subscriptable`)
+  }
+  if (text !== null) {
+    context.budget.characters(text.length)
+    const isSimple = isPlain(text)
+    const length = isSimple ? text.length : lengthOfText(text)
+    const [from, to, by] = bounds(length, start, stop, step)
+    const result =
+      isSimple && by === 1
+        ? text.slice(from, Math.max(from, to))
+        : picked(isSimple ? text : Array.from(text), from, to, by).join('')
+    return value instanceof Markup ? new Markup(result) : result
+  }
+  const [from, to, by] = bounds(items?.length ?? 0, start, stop, step)
+  if (value instanceof Range) {
+    context.budget.step(value.length)
+    return value.part(from, to, by)
+  }
+  const picks = picked(items ?? [], from, to, by)
+  context.budget.step(picks.length)
+  return value instanceof Tuple ? new Tuple(picks) : picks
+}
+
+function picked<Item>(items: ArrayLike<Item>, from: number, to: number, by: number): Item[] {
+  const picks: Item[] = []
+  for (let index = from; by > 0 ? index < to : index > to; index += by) picks.push(items[index] as Item)
+  return picks
+}
+
+function bounds(length: number, start: Value, stop: Value, step: Value): [from: number, to: number, by: number] {
+  const by = part(step) ?? 1
+  if (by === 0) throw valueError('slice step cannot be zero')
+  const [least, most] = by > 0 ? [0, length] : [-1, length - 1]
+  const clamp = (index: number | undefined, otherwise: number) =>
+    index === undefined ? otherwise : Math.min(Math.max(index < 0 ? index + length : index, least), most)
+  return [clamp(part(start), by > 0 ? least : most), clamp(part(stop), by > 0 ? most : least), by]
+}
+
+function part(value: Value): number | undefined {
+  if (value === null) return undefined
+  const index = indexOf(value)
+  if (index === undefined) throw typeError('slice indices must be integers or None or have an __index__ method')
+  return index
+}

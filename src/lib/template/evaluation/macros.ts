@@ -1,0 +1,111 @@
+import type { NodeOf, TemplateNode } from '../syntax/nodes.js'
+import { syntax } from '../template-error.js'
+import { typeError } from '../values/arguments.js'
+import { Callable, Dict, reprString, Tuple, Undefined, type Value } from '../values/values.js'
+import type { Compiler } from './compiler.js'
+import { expression } from './expressions.js'
+import { capture, type Evaluate, type Execute, Frame, missing } from './frame.js'
+import { note, type Slot, undeclared } from './scope.js'
+
+type Parameter = { name: string; slot: Slot; byDefault: Evaluate | null; node: TemplateNode }
+
+type Macro = {
+  label: string
+  parameters: Parameter[]
+  /** What Jinja2 passes besides the parameters, where the body uses it. */
+  extras: { caller: Slot | null; kwargs: Slot | null; varargs: Slot | null }
+  takesCaller: boolean
+  enter: (frame: Frame) => void
+  run: Execute
+}
+
+/** A macro, or the body of a `call` block, which has no name. */
+export function macro(compiler: Compiler, node: NodeOf<'Macro' | 'CallBlock'>, name: string | null): Evaluate {
+  const compiled = compile(compiler, node, name)
+  const kind = `Macro ${compiled.label}`
+  return (frame) => {
+    const call: Callable['call'] = (args, kwargs) =>
+      frame.run.nested(() => {
+        const own = new Frame(frame.run, frame)
+        fill(compiled, own, args, kwargs)
+        return capture(compiled.run, own)
+      })
+    return new Callable(kind, call)
+  }
+}
+
+function compile(compiler: Compiler, node: NodeOf<'Macro' | 'CallBlock'>, name: string | null): Macro {
+  const used = undeclared(node.body, ['caller', 'kwargs', 'varargs'])
+  const declared = parametersOf(node.args)
+  const names = new Set(declared.map((parameter) => parameter.name))
+  const explicitCaller = declared.find((parameter) => parameter.name === 'caller')
+  if (explicitCaller && !explicitCaller.byDefault) throw syntax('The parameter "caller" needs a default.', explicitCaller.node)
+  const slots = new Map<string, Slot>()
+  const inner = compiler.innerFunction((symbols) => {
+    for (const extra of used) if (!names.has(extra)) slots.set(extra, symbols.parameter(extra))
+    for (const parameter of declared) slots.set(parameter.name, symbols.parameter(parameter.name))
+    for (const parameter of declared) note(symbols, parameter.byDefault)
+    note(symbols, node.body)
+  })
+  const slotOf = (extra: string) => (names.has(extra) ? null : (slots.get(extra) ?? null))
+  return {
+    label: name === null ? 'None' : reprString(name),
+    parameters: declared.map(({ name, byDefault, node }) => ({
+      name,
+      node,
+      slot: slots.get(name) as Slot,
+      byDefault: byDefault && expression(inner, byDefault),
+    })),
+    extras: { caller: slotOf('caller'), kwargs: slotOf('kwargs'), varargs: slotOf('varargs') },
+    takesCaller: used.has('caller') || explicitCaller !== undefined,
+    enter: inner.entry(),
+    run: inner.body(node.body),
+  }
+}
+
+type Declared = { name: string; byDefault: TemplateNode | null; node: TemplateNode }
+
+function parametersOf(args: TemplateNode): Declared[] {
+  if (args.typename !== 'NodeList') return []
+  return args.children.flatMap((node): Declared[] => {
+    if (node.typename === 'Symbol') return [{ name: node.value, byDefault: null, node }]
+    if (node.typename !== 'KeywordArgs') return []
+    return node.children.map(({ key, value }) => ({
+      name: key.typename === 'Symbol' ? key.value : '',
+      byDefault: value,
+      node: key,
+    }))
+  })
+}
+
+function fill(macro: Macro, frame: Frame, args: readonly Value[], kwargs: ReadonlyMap<string, Value>): void {
+  const { parameters, label, extras } = macro
+  const open = new Map(kwargs)
+  parameters.forEach(({ name, slot }, index) => {
+    const value = index < args.length ? args[index] : open.get(name)
+    if (index >= args.length) open.delete(name)
+    frame.slots[slot.index] = value ?? missing
+  })
+  if (extras.caller) {
+    frame.slots[extras.caller.index] = open.get('caller') ?? new Undefined('No caller defined')
+    open.delete('caller')
+  }
+  if (extras.kwargs) frame.slots[extras.kwargs.index] = Dict.from(open)
+  else refuseKeywords(label, open)
+  if (extras.varargs) frame.slots[extras.varargs.index] = new Tuple(args.slice(parameters.length))
+  else if (args.length > parameters.length) {
+    throw typeError(`macro ${label} takes not more than ${parameters.length} argument(s)`)
+  }
+  for (const { name, slot, byDefault } of parameters) {
+    if (frame.slots[slot.index] !== missing) continue
+    frame.slots[slot.index] = byDefault ? byDefault(frame) : new Undefined(`parameter ${reprString(name)} was not provided`)
+  }
+  macro.enter(frame)
+}
+
+function refuseKeywords(label: string, open: ReadonlyMap<string, Value>): void {
+  for (const [name] of open) {
+    if (!open.has('caller')) throw typeError(`macro ${label} takes no keyword argument ${reprString(name)}`)
+    throw typeError(`macro ${label} was invoked with two values for the special caller argument. This is most likely a bug.`)
+  }
+}
