@@ -77,7 +77,36 @@ interface TestNode extends Located<'Test'> {
 }
 interface BlockNode extends Located<'Block'> {
   readonly name: SymbolNode
+  /** Sees the names around it, loops' included. */
+  readonly isScoped: boolean
+  /** Has to be given by a template that extends this one. */
+  readonly isRequired: boolean
   readonly body: TemplateNode
+}
+/** Another prompt as it is written in a template: `footer`, or `footer@v1.2.0`. */
+interface ReferenceNode extends Located<'Reference'> {
+  readonly value: string
+}
+interface IncludeNode extends Located<'Include'> {
+  /** The first of them that there is. */
+  readonly references: ReferenceNode[]
+  /** `ignore missing`: where there is none of them, nothing. */
+  readonly isOptional: boolean
+  readonly withContext: boolean
+}
+interface ExtendsNode extends Located<'Extends'> {
+  readonly reference: ReferenceNode
+}
+interface ImportNode extends Located<'Import'> {
+  readonly reference: ReferenceNode
+  readonly target: SymbolNode
+  readonly withContext: boolean
+}
+interface FromImportNode extends Located<'FromImport'> {
+  readonly reference: ReferenceNode
+  /** `a as b`: the name there, and the one it gets here. */
+  readonly names: { readonly name: SymbolNode; readonly target: SymbolNode }[]
+  readonly withContext: boolean
 }
 interface SetNode extends Located<'Set'> {
   readonly target: TemplateNode
@@ -125,6 +154,11 @@ export type TemplateNode =
   | MacroNode
   | CallBlockNode
   | BlockNode
+  | ReferenceNode
+  | IncludeNode
+  | ExtendsNode
+  | ImportNode
+  | FromImportNode
   | SetNode
   | WithNode
   | CaptureNode
@@ -187,6 +221,11 @@ const children: { [Name in NodeName]: (node: NodeOf<Name>) => (TemplateNode | nu
   Macro: (node) => [node.name, node.args, node.body],
   CallBlock: (node) => [node.args, node.call, node.body],
   Block: (node) => [node.name, node.body],
+  Reference: () => [],
+  Include: (node) => node.references,
+  Extends: (node) => [node.reference],
+  Import: (node) => [node.reference, node.target],
+  FromImport: (node) => [node.reference, ...node.names.map(({ target }) => target)],
   Set: (node) => [node.target, node.value],
   With: (node) => [...node.pairs, node.body],
   Capture: (node) => [node.body],

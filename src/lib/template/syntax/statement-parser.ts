@@ -140,7 +140,7 @@ export class StatementParser extends ExpressionParser {
     this.next()
     this.skipSymbol(name.value)
     this.advanceAfterBlockEnd('endblock')
-    return { typename: 'Block', ...at(start), name, body }
+    return { typename: 'Block', ...at(start), name, isScoped: false, isRequired: false, body }
   }
 
   #with(): TemplateNode {
