@@ -13,6 +13,8 @@ import { promptRoutes } from './features/prompts/prompts.routes.js'
 import { purgeRoutes } from './features/purge/purge.routes.js'
 import { pushRoutes } from './features/push/push.routes.js'
 import { releaseRoutes } from './features/releases/releases.routes.js'
+import { renderRoutes } from './features/render/render.routes.js'
+import { validateRoutes } from './features/validate/validate.routes.js'
 import { type App, validateWithZod } from './http.js'
 import { authPlugin } from './plugins/auth.js'
 import { browsersPlugin, forbidSniffing } from './plugins/browsers.js'
@@ -65,6 +67,8 @@ export async function buildApp(deps: Deps): Promise<App> {
 
   await app.register(pushRoutes)
   await app.register(fetchRoutes)
+  await app.register(renderRoutes)
+  await app.register(validateRoutes)
   await app.register(promptRoutes)
   await app.register(purgeRoutes)
   await app.register(releaseRoutes)

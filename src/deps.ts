@@ -4,6 +4,7 @@ import type { Config } from './config.js'
 import { type Connection, connectEmbedded, connectPostgres } from './database/connect.js'
 import type { CheckedKey, Project } from './lib/access.js'
 import { type Builtins, loadBuiltins } from './lib/builtins.js'
+import { createPromptCache, type PromptCache } from './lib/rendering/prepared-prompt.js'
 import { createPause, type Pause } from './lib/slices.js'
 import type { Variable } from './lib/template/variables.js'
 import { createWriteQueue, type WriteQueue } from './lib/write-queue.js'
@@ -25,8 +26,10 @@ export type Deps = {
   projects: LRUCache<string, Project>
   /** Last uses that are not in the database yet, by key id. */
   keyUses: Map<string, Date>
-  /** What a template asks for, by the digest of its text; found by parsing on load, never stored. */
+  /** What prompts ask for, by the hash of their content; found by parsing on load, never stored. */
   variables: LRUCache<string, Variable[]>
+  /** Prompts ready to be rendered, by the hash of their content. A purge empties it. */
+  renderable: PromptCache
   close(): Promise<void>
 }
 
@@ -38,7 +41,7 @@ const variablesCacheBytes = 16 * 1024 ** 2
 
 /** About what a list of variables takes in memory, in bytes. */
 function sizeOfVariables(variables: Variable[]): number {
-  return variables.reduce((bytes, { name }) => bytes + name.length * 2 + 64, 512)
+  return variables.reduce((bytes, { name, paths }) => bytes + [name, ...paths].join().length * 2 + (paths.length + 1) * 64, 512)
 }
 
 /** Connects to what the configuration names. The database may not be migrated yet. */
@@ -66,6 +69,7 @@ export async function assembleDeps(connection: Connection, config: Config, log: 
     projects: new LRUCache({ max: projectCacheSize }),
     keyUses: new Map(),
     variables: new LRUCache({ maxSize: variablesCacheBytes, sizeCalculation: sizeOfVariables }),
+    renderable: createPromptCache(),
     close: () => connection.close(),
   }
 }

@@ -1,5 +1,8 @@
-/** What went wrong at one place of the input: a path such as `prompts[3].name`, and what to do there. */
-export type Finding = { path: string; message: string }
+/**
+ * What went wrong at one place of the input: a path such as `prompts[3].name`, and what to do there; of a text its line and
+ * column, from 1.
+ */
+export type Finding = { path: string; message: string; line?: number; column?: number }
 
 /** Every error code there is, with its HTTP status, its title and the remedy. Codes are stable: clients match on them. */
 export const errorTable = {
@@ -51,6 +54,7 @@ export const errorTable = {
   'canary.same_target': [409, 'The canary is the target already', 'Name a target that the alias does not point to.'],
   'canary.active': [409, 'A canary is running', 'Promote the canary or end it, then move the alias.'],
   'rollback.empty': [409, 'Nothing to roll back to', 'Move the alias with `PUT /aliases/:alias`.'],
+  'prompt.included': [409, 'Other prompts include it', 'Push those that include it without it, drop them as well, or keep it.'],
   'content.purged': [
     409,
     'The content was purged',
@@ -79,6 +83,14 @@ export const errorTable = {
     'The content is refused by the project',
     "Remove what `errors` names, or set the project's `scan` to `warn`.",
   ],
+  'include.not_found': [
+    422,
+    'An included prompt cannot be resolved',
+    'Push it along, correct its name, or pin a version or release that exists.',
+  ],
+  'include.cycle': [422, 'Prompts include each other', 'Take one of the includes out.'],
+  'include.limit': [422, 'A prompt includes too much', 'Include less: 10 levels, 100 prompts and 1 MiB at most.'],
+  'include.unfit': [422, 'A prompt cannot be included', 'Include a text that was not purged; extend or import templates only.'],
   'prompt.duplicate': [422, 'A prompt is given twice', 'Give each name once in a push.'],
   'file.collision': [422, 'Files become the same prompt', 'Rename one of the two files.'],
   'file.invalid': [422, 'A file cannot be read', 'Correct the file or its path, as `detail` says.'],
@@ -102,6 +114,17 @@ export const errorTable = {
     422,
     'The template cannot be rendered',
     'Correct the template or the variables; `detail` says what Jinja2 would.',
+  ],
+  'inputs.schema': [
+    422,
+    'The schema of the inputs is not supported',
+    'Correct what `errors` names: `inputs` is a JSON Schema without `pattern` and remote references.',
+  ],
+  'inputs.invalid': [422, 'The variables break the schema of the inputs', 'Correct the variables that `errors` lists.'],
+  'variables.missing': [
+    422,
+    'Variables are missing',
+    'Give every variable that `errors` names, or render with `"strict": false`, which leaves them empty.',
   ],
   'push.empty': [422, 'The push carries nothing', 'Give at least one of `prompts` and `files`; `DELETE` archives a prompt.'],
   'header.too_large': [431, 'The headers are too large', 'Send smaller headers, or a shorter URL.'],

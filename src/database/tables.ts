@@ -43,6 +43,13 @@ export const tables: readonly Table[] = [
     purge: { erased: 'content, messages, config, inputs, variants and hash' },
   },
   {
+    name: 'version_includes',
+    deletion: {
+      where: 'version_id IN (SELECT v.id FROM versions v JOIN prompts p ON p.id = v.prompt_id WHERE p.project_id = $1)',
+    },
+    purge: { kept: 'names of prompts and ids alone' },
+  },
+  {
     name: 'release_entries',
     deletion: { where: 'release_id IN (SELECT id FROM releases WHERE project_id = $1)' },
     purge: { kept: idsOnly },

@@ -1,12 +1,23 @@
 import { AppError } from '../errors.js'
-import { type FileContent, readMarkdown, readPlain, readYaml, withMetadata } from './file-formats/fields.js'
+import { type FileContent, readMarkdown, readPlain, withMetadata } from './file-formats/fields.js'
 import { FileError, UnsupportedFile } from './file-formats/file-error.js'
 import { readGitHubPrompt } from './file-formats/github-models.js'
+import { readYaml } from './file-formats/plain-yaml.js'
+import { type FilePosition, locateInFile } from './file-formats/positions.js'
 import { readPrompty } from './file-formats/prompty.js'
 import { isPromptName, maxNameLength, slugPath } from './names.js'
 
 /** A prompt as a file gives it: not validated yet beyond being JSON. */
-export type FilePrompt = { name: string; fields: Record<string, unknown>; warnings: string[] }
+export type FilePrompt = {
+  name: string
+  fields: Record<string, unknown>
+  warnings: string[]
+  /**
+   * The place in the file of a position in one of the texts (`content`, `messages[2].content`, `variants[0].content`). All count
+   * from 1, and a byte order mark is no column. Null where it is not certain. It keeps the file's text, and reads it again.
+   */
+  locate: (field: string, line: number, column: number) => FilePosition | null
+}
 
 type Reader = (text: string) => FileContent
 
@@ -34,8 +45,16 @@ export function parsePromptFile(path: string, content: string, where: string): F
     checkPath(path)
     const { name, read } = splitPath(path)
     if (Buffer.byteLength(content) > maxFileBytes) throw new FileError(`is over ${maxFileBytes / 1024} KiB. Split it.`)
-    const { fields, warnings } = withMetadata(read(content.startsWith('\ufeff') ? content.slice(1) : content))
-    return { name, fields, warnings: warnings.map((warning) => `File "${path}": ${warning}`) }
+    const text = content.startsWith('\ufeff') ? content.slice(1) : content
+    const found = read(text)
+    const { origin } = found
+    const { fields, warnings } = withMetadata(found)
+    return {
+      name,
+      fields,
+      warnings: warnings.map((warning) => `File "${path}": ${warning}`),
+      locate: (field, line, column) => locateInFile(text, fields, origin, field, { line, column }),
+    }
   } catch (error) {
     if (error instanceof UnsupportedFile) throw fail('file.unsupported', error.message)
     if (error instanceof FileError) throw fail('file.invalid', error.message)

@@ -199,11 +199,16 @@ await db.$executeRawUnsafe(
   `CREATE TRIGGER refuse_entry BEFORE INSERT ON audit_entries FOR EACH ROW WHEN (NEW.request_id = '${doomed}') EXECUTE FUNCTION refuse_entry()`,
 )
 
+/** They take a body, and change nothing. */
+const reads = ['renderPrompt', 'validate']
+
 /** Operations of the OpenAPI that may change something. */
 function mutatingOperations(): string[] {
   const paths = service.app.swagger().paths as Record<string, Record<string, { operationId: string }>>
   return Object.values(paths).flatMap((methods) =>
-    Object.entries(methods).flatMap(([method, { operationId }]) => (['get', 'head'].includes(method) ? [] : [operationId])),
+    Object.entries(methods).flatMap(([method, { operationId }]) =>
+      ['get', 'head'].includes(method) || reads.includes(operationId) ? [] : [operationId],
+    ),
   )
 }
 

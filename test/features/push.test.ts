@@ -781,7 +781,7 @@ t.test('a template that cannot be parsed is refused with its place; template non
     t.match(answer.body.detail, /"bad", line \d+, column \d+/)
     t.equal(answer.body.errors[0].path, 'prompts[1].content')
   }
-  for (const content of ['{% include "a" %}', '{% extends "a" %}', '{% import "a" as b %}']) {
+  for (const content of ['{% include a %}', '{% extends "a" ~ b %}', '{% import a as b %}']) {
     refused(t, await send({ prompts: prompts({ bad: content }) }), 422, 'template.unsupported')
   }
   const inVariant = await send({ prompts: [prompt('bad', 'x', { variants: [{ tags: { a: 'b' }, content: '{{' }] })] })

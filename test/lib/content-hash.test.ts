@@ -82,7 +82,26 @@ t.test('every part of a version counts', async (t) => {
     { ...chat, messages: [{ role: 'system', content: 'Be brief.{{Hostname}}' }] },
     { ...chat, variants: [] },
   ]
-  const hashes = [text, ...changed].map(contentHash)
+  const hashes = [text, ...changed].map((version) => contentHash(version))
+  t.equal(new Set(hashes).size, hashes.length)
+})
+
+t.test('includes count by reference and content, in one order; a placeholder is no message', async (t) => {
+  const [footer, header] = [
+    ['footer', 'sha256:f'],
+    ['header', 'sha256:h'],
+  ] as const
+  t.equal(contentHash(text, [footer, header]), contentHash(text, [header, footer]))
+  const placed = (placeholder: string): VersionContent => ({ ...chat, messages: [{ placeholder }, ...(chat.messages ?? [])] })
+  const hashes = [
+    contentHash(text),
+    contentHash(text, [footer]),
+    contentHash(text, [footer, header]),
+    contentHash(text, [['footer', 'sha256:h']]),
+    contentHash(chat),
+    contentHash(placed('history')),
+    contentHash(placed('thread')),
+  ]
   t.equal(new Set(hashes).size, hashes.length)
 })
 

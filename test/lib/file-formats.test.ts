@@ -394,9 +394,8 @@ t.test('a header within a block or a comment of the template stays text, with a 
     message('user', '{% if a %}x{% endif %}'),
     message('user', 'hi'),
   ])
-  const rendered = parse('a.prompty', '{% for item in history %}\n{{item.role}}:\n{{item.content}}\n{% endfor %}')
+  const rendered = parse('a.prompty', '{% for item in history %}\n{{item.role}}:\n- {{item.content}}\n{% endfor %}')
   t.match(rendered.warnings.join(), /line 2 stay text/)
-  t.match(parse('a.prompty', 'system:\na\n![thread]\n').warnings.join(), /thread.*line 3/)
 })
 
 t.test('tools that the body declares are added to those of the front matter', async (t) => {
@@ -464,6 +463,9 @@ t.test('a hostile body is split in no more time than its size deserves', async (
     'user[',
     `user${' '.repeat(200)}`,
     '![thread]\n',
+    '![thread]\nx\n',
+    '{% for a in b %}\n{{a.role}}:\n{{a.content}}\n{% endfor %}\n',
+    `{% for a in b %}${' '.repeat(99)}`,
     '{{ role',
   ])
     parsePromptFile('a.prompty', unit.repeat(size / unit.length), where)
@@ -562,7 +564,7 @@ t.test('any file is read or refused by an error that names it, and nothing else 
         return error instanceof AppError && error.code === 'file.invalid' && error.message.startsWith(`File "${path}": `)
       }
     }),
-    { numRuns: 5_000 },
+    { numRuns: 2_000 },
   )
   t.pass()
 })

@@ -6,7 +6,10 @@ import { type FilePrompt, parsePromptFile } from '../../src/lib/files.js'
 const bom = '\ufeff'
 const where = 'files[3]'
 
-const parse = (path: string, content: string): FilePrompt => parsePromptFile(path, content, where)
+function parse(path: string, content: string): Omit<FilePrompt, 'locate'> {
+  const { name, fields, warnings } = parsePromptFile(path, content, where)
+  return { name, fields, warnings }
+}
 const contentOf = (path: string, content: string) => parse(path, content).fields.content
 
 function errorOf(path: string, content = 'x'): AppError {

@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { JsonObject, ProjectQuery, PromptName, Ref, Timestamp, text } from '../../lib/schemas.js'
 import type { Tags } from '../../lib/variants.js'
+import { IncludedPrompts } from '../includes/includes.schema.js'
 
 export const FetchParams = z.strictObject({ name: PromptName, ref: Ref })
 
-const maxTags = 32
+export const maxTags = 32
 const tagText = text(400)
 
 /** `locale:cn`, once or several times, as tags. */
@@ -39,9 +40,19 @@ export const FetchHeaders = z
   .object({ accept: z.string().max(2_000).optional(), 'if-none-match': z.string().max(8_000).optional() })
   .loose()
 
-export const VariableAnswer = z.object({ name: z.string(), required: z.boolean() })
+export const VariableAnswer = z.object({
+  name: z.string(),
+  required: z.boolean().meta({ description: 'False if every use is guarded by a default, an `is defined` or an `if`.' }),
+  paths: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'What of it is used, where that is not simply the whole: `docs[].title`, say.' }),
+})
 
-export const MessageAnswer = z.object({ role: z.string(), content: z.string() })
+export const MessageAnswer = z.union([
+  z.object({ role: z.string(), content: z.string() }),
+  z.object({ placeholder: z.string() }).meta({ description: 'A variable, a list of messages that belong here.' }),
+])
 
 export const FetchedPrompt = z
   .object({
@@ -56,7 +67,9 @@ export const FetchedPrompt = z
     config: JsonObject,
     inputs: JsonObject.nullable(),
     variables: z.array(VariableAnswer),
-    includes: JsonObject,
+    includes: IncludedPrompts.meta({
+      description: 'Everything it includes, directly or not: its own references as they are written, and those further down.',
+    }),
     tags: z.record(z.string(), z.string()).meta({ description: "The chosen variant's own; none for the version's own content." }),
     contentHash: z.string().meta({ description: 'Of the whole version, variants included.' }),
     source: z.enum(['registry', 'default', 'fallback']),

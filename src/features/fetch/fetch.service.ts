@@ -5,11 +5,16 @@ import { AppError, type ErrorCode } from '../../errors.js'
 import type { Project } from '../../lib/access.js'
 import { type Builtin, hardCoded } from '../../lib/builtins.js'
 import { bucketCount, canaryBucket, isInCanary } from '../../lib/canary.js'
-import type { Body, VersionContent } from '../../lib/content-hash.js'
+import type { VersionContent } from '../../lib/content-hash.js'
 import { refOf } from '../../lib/names.js'
-import { parseTemplate } from '../../lib/template/parse.js'
-import { templateVariables, type Variable } from '../../lib/template/variables.js'
+import { bodyVariables } from '../../lib/prompt-variables.js'
+import { RenderError } from '../../lib/rendering/render-error.js'
+import { UnitBuilder } from '../../lib/rendering/units.js'
+
+import type { Variable } from '../../lib/template/variables.js'
 import { chooseVariant, type Tags } from '../../lib/variants.js'
+import type { IncludedPrompts } from '../includes/includes.schema.js'
+import { type IncludedVersion, toIncludedPrompts } from '../includes/includes.service.js'
 import {
   type CanaryChoice,
   type Choice,
@@ -94,7 +99,7 @@ function answerBuiltin(
 ): Outcome {
   const body: FetchedPrompt = {
     ...{ name, version: 'builtin', ref, release: null },
-    ...contentOf(deps, version, {}),
+    ...contentOf(deps, { version, contentHash, includes: {} }, {}),
     contentHash,
     ...{ source, canary: null, git: null, createdAt: null },
   }
@@ -149,9 +154,10 @@ function toFetchedPrompt(
 ): FetchedPrompt {
   const { made, contentHash } = version
   if (contentHash === null) throw purged(name, refOf('v', version))
+  const includes = toIncludedPrompts(version.id, version.includes, (included) => purgedWithin(name, version, included))
   return {
     ...{ name, version: refOf('v', version), ref, release: release ?? refOf('r', made) },
-    ...contentOf(deps, version.content, tags),
+    ...contentOf(deps, { version: version.content, contentHash, includes }, tags),
     contentHash,
     source: 'registry',
     canary,
@@ -164,8 +170,18 @@ function purged(name: string, version: string): AppError {
   return new AppError('version.purged', `Version ${version} of prompt "${name}" was purged: its content is gone for good.`)
 }
 
+function purgedWithin(name: string, version: LoadedVersion, included: IncludedVersion): AppError {
+  return new AppError(
+    'version.purged',
+    `Version ${refOf('v', version)} of prompt "${name}" includes version ${refOf('v', included)} of "${included.name}", which was purged. Push "${included.name}" anew.`,
+  )
+}
+
+/** A version with all that it includes. */
+type Whole = { version: VersionContent; contentHash: string; includes: IncludedPrompts }
+
 /** The part of an answer that comes from the content: the best variant's body, or the version's own. */
-function contentOf(deps: Deps, version: VersionContent, tags: Tags) {
+function contentOf(deps: Deps, { version, contentHash, includes }: Whole, tags: Tags) {
   const variant = chooseVariant(version.variants, tags)
   const { content, messages } = variant ?? version
   return {
@@ -175,21 +191,40 @@ function contentOf(deps: Deps, version: VersionContent, tags: Tags) {
     messages,
     config: version.config,
     inputs: version.inputs,
-    variables: version.template === 'none' ? [] : variablesOf(deps, { content, messages }),
-    includes: {},
+    variables: variablesOf(deps, { ...version, content, messages }, contentHash, includes).map(withoutPlainPath),
+    includes,
     tags: variant?.tags ?? {},
   }
 }
 
-function variablesOf({ variables }: Deps, { content, messages }: Body): Variable[] {
-  const texts = messages ? messages.map((message) => message.content) : [content ?? '']
-  const merged = new Map<string, Variable>()
-  for (const text of texts) {
-    // By its digest: a text that is purged stays in no memory.
-    const digest = createHash('sha256').update(text).digest('base64')
-    const found = variables.get(digest) ?? templateVariables(parseTemplate(text))
-    variables.set(digest, found)
-    for (const { name, required } of found) merged.set(name, { name, required: required || merged.get(name)?.required === true })
+/** Found by parsing, once: kept under the hash of the whole and that of the body, for a text that is purged stays in no memory. */
+function variablesOf(
+  deps: Deps,
+  { content, messages, template }: VersionContent,
+  whole: string,
+  flat: IncludedPrompts,
+): Variable[] {
+  if (template === 'none') return []
+  const body = createHash('sha256')
+    .update(messages ? JSON.stringify(messages) : (content ?? ''))
+    .digest('base64')
+  const key = `${whole} ${body}`
+  const known = deps.variables.get(key)
+  if (known) return known
+  const builder = new UnitBuilder(flat)
+  try {
+    const found = bodyVariables({ content, messages }, (text) => builder.build(text, 'content'))
+    deps.variables.set(key, found)
+    return found
+  } catch (error) {
+    // What an older version of this program took for a template stays fetchable, though nothing can be told of it.
+    if (!(error instanceof RenderError)) throw error
+    deps.log.warn({ contentHash: whole, reason: error.message }, 'a stored template cannot be read any more')
+    return []
   }
-  return [...merged.values()]
+}
+
+/** A variable that is only used as a whole has no more to tell than its name. */
+function withoutPlainPath({ name, required, paths }: Variable): FetchedPrompt['variables'][number] {
+  return paths.length === 1 && paths[0] === name ? { name, required } : { name, required, paths }
 }

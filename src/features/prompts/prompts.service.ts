@@ -5,8 +5,10 @@ import type { Caller, Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import { refOf } from '../../lib/names.js'
 import type { PageQuery } from '../../lib/schemas.js'
+import { findIncluders, stillIncluded } from '../includes/includes.service.js'
 import { recordChange, writeProject } from '../projects/projects.service.js'
-import { heldVersion } from '../releases/snapshots.service.js'
+import { findNewestRelease } from '../releases/releases.service.js'
+import { findInRelease, heldVersion } from '../releases/snapshots.service.js'
 import type { Prompt, PromptListQuery, UpdatePrompt, Version } from './prompts.schema.js'
 import { promptNotFound } from './resolve.service.js'
 
@@ -183,9 +185,30 @@ export async function updatePrompt(deps: Deps, caller: Caller, name: string, cha
   })
 }
 
-/** Takes a prompt out of lists, of `latest` and of the next release. Every ref that exists keeps answering. */
+/**
+ * Takes a prompt out of lists, of `latest` and of the next release. Every ref that exists keeps answering. Throws
+ * `prompt.included` while others of the newest release include it.
+ */
 export async function archivePrompt(deps: Deps, caller: Caller, name: string): Promise<Prompt> {
-  return changePrompt(deps, caller, name, 'prompt.archive', (row) => (row.archived ? null : { archivedAt: deps.now() }))
+  return changePrompt(deps, caller, name, 'prompt.archive', async (row, tx, project) => {
+    if (row.archived) return null
+    await refuseIncluded(tx, project, row)
+    return { archivedAt: deps.now() }
+  })
+}
+
+async function refuseIncluded(tx: Db, project: Project, { id, name }: Row): Promise<void> {
+  const newest = await findNewestRelease(tx, project)
+  const held = newest && (await findInRelease(tx, newest.lineage, id))
+  if (!newest || !held) return
+  const includers = await findIncluders(tx, project, newest.lineage, { targets: [held] })
+  const archived = await tx.prompt.findMany({
+    where: { id: { in: includers.map(({ promptId }) => promptId) }, archivedAt: { not: null } },
+    select: { id: true },
+  })
+  const going = new Set(archived.map((prompt) => prompt.id))
+  const staying = includers.filter(({ promptId }) => !going.has(promptId))
+  if (staying.length > 0) throw stillIncluded([{ name }], staying)
 }
 
 /** Makes a change to one prompt with its audit entry, unless `change` finds that there is none to make. */
@@ -194,11 +217,11 @@ async function changePrompt(
   caller: Caller,
   name: string,
   action: string,
-  change: (row: Row) => object | null,
+  change: (row: Row, tx: Db, project: Project) => object | null | Promise<object | null>,
 ): Promise<Prompt> {
   return writeProject(deps, caller.project, async (tx, project) => {
     const row = await requirePrompt(tx, project, name)
-    const data = change(row)
+    const data = await change(row, tx, project)
     if (data) {
       await tx.prompt.update({ where: { id: row.id }, data: { ...data, updatedAt: deps.now() } })
       const after = await requirePrompt(tx, project, name)

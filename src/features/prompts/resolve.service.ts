@@ -2,9 +2,10 @@ import type { Db } from '../../database/connect.js'
 import { AppError, type ErrorCode } from '../../errors.js'
 import { Prisma } from '../../generated/prisma/client.js'
 import type { Project } from '../../lib/access.js'
-import type { Message, Variant, VersionContent } from '../../lib/content-hash.js'
+import type { PromptMessage, Variant, VersionContent } from '../../lib/content-hash.js'
 import { aliasPattern, commitPattern, parseNumber, refOf } from '../../lib/names.js'
 import { didYouMean } from '../../lib/suggest.js'
+import { type IncludeGraph, includeGraph } from '../includes/includes.service.js'
 import { findByCommit, knownRefs } from '../releases/releases.service.js'
 import { heldVersion } from '../releases/snapshots.service.js'
 
@@ -31,6 +32,8 @@ export type LoadedVersion = {
   /** Null once the version is purged. */
   contentHash: string | null
   path: string | null
+  /** Null where it includes nothing. */
+  includes: IncludeGraph | null
   createdAt: Date
   made: { number: number; label: string | null; gitRepo: string | null; gitCommit: string | null }
 }
@@ -127,13 +130,18 @@ async function resolveCommit(db: Db, project: Project, ref: string, promptId: bi
   return release && { promptId, by: 'commit', releaseId: release.id }
 }
 
-/** The error for a prompt that the project does not have, with the nearest name. */
-export async function promptNotFound(db: Db, project: Project, name: string): Promise<AppError> {
+/** Names of the project that could be meant by one that is not there. */
+export async function nearNames(db: Db, project: Project, name: string): Promise<string[]> {
   const near = await db.$queryRaw<{ name: string }[]>`
     SELECT name FROM prompts WHERE project_id = ${project.id} AND archived_at IS NULL
       AND left(name, 1) = left(${name}, 1) AND abs(length(name) - length(${name})) <= 3
     ORDER BY abs(length(name) - length(${name})), name LIMIT 500`
-  const names = near.map((row) => row.name)
+  return near.map((row) => row.name)
+}
+
+/** The error for a prompt that the project does not have, with the nearest name. */
+export async function promptNotFound(db: Db, project: Project, name: string): Promise<AppError> {
+  const names = await nearNames(db, project, name)
   return new AppError('prompt.not_found', `No prompt "${name}" in project "${project.slug}".${didYouMean(name, names)}`)
 }
 
@@ -159,12 +167,13 @@ type VersionRow = {
   type: 'text' | 'chat'
   template: 'jinja' | 'none'
   content: string | null
-  messages: Message[] | null
+  messages: PromptMessage[] | null
   config: Record<string, unknown>
   inputs: Record<string, unknown> | null
   variants: Variant[]
   content_hash: string | null
   path: string | null
+  includes: IncludeGraph | null
   created_at: Date
   made_number: number
   made_label: string | null
@@ -174,7 +183,7 @@ type VersionRow = {
 
 const versionColumns = Prisma.sql`
   v.id::text, v.number, v.label, v.type, v.template, v.content, v.messages, v.config, v.inputs, v.variants,
-  v.content_hash, v.path, v.created_at, made.number AS made_number, made.label AS made_label, made.git_repo, made.git_commit`
+  v.content_hash, v.path, ${includeGraph} AS includes, v.created_at, made.number AS made_number, made.label AS made_label, made.git_repo, made.git_commit`
 
 export async function loadVersion(db: Db, versionId: string): Promise<LoadedVersion> {
   const [row] = await db.$queryRaw<VersionRow[]>`
@@ -217,6 +226,7 @@ function toLoadedVersion(row: VersionRow): LoadedVersion {
     content: { type, template, content, messages, config, inputs, variants },
     contentHash: row.content_hash,
     path: row.path,
+    includes: row.includes,
     createdAt: row.created_at,
     made: { number: row.made_number, label: row.made_label, gitRepo: row.git_repo, gitCommit: row.git_commit },
   }

@@ -15,6 +15,9 @@ export const PurgedVersion = z
     ...version,
     purgedAt: Timestamp,
     others: z.array(z.object(version)).meta({ description: 'Versions that still hold the same text; at most 1,000 are named.' }),
+    includers: z
+      .array(z.object(version))
+      .meta({ description: 'Versions that include it, directly or not, and answer 410 from now on; at most 1,000 are named.' }),
   })
   .meta({ id: 'PurgedVersion' })
 export type PurgedVersion = z.infer<typeof PurgedVersion>

@@ -11,7 +11,7 @@ import { type LockedProject, recordChange, writeProject } from '../projects/proj
 import { type LoadedVersion, loadVersion, resolveRef } from '../prompts/resolve.service.js'
 import type { AllowedVersion, PurgedVersion } from './purge.schema.js'
 
-/** The answer to a purge names this many other versions of the same text. */
+/** The answer to a purge names this many other versions of the same text, and as many that include it. */
 const maxOthers = 1_000
 
 type Named = { name: string; version: string; number: number }
@@ -25,11 +25,11 @@ export async function purgeVersion(
   caller: Caller,
   { name, ref, reason }: { name: string; ref: string; reason: string },
 ): Promise<PurgedVersion> {
-  return writeProject(deps, caller.project, async (tx, project) => {
+  const purged = await writeProject(deps, caller.project, async (tx, project) => {
     const version = await requireVersion(tx, project, name, ref)
     const named = nameOf(name, version)
     const { purgedAt } = await tx.version.findUniqueOrThrow({ where: { id: version.id }, select: { purgedAt: true } })
-    if (purgedAt) return { ...named, purgedAt: purgedAt.toISOString(), others: await findOthers(tx, project, version.id) }
+    if (purgedAt) return { ...named, purgedAt: purgedAt.toISOString(), ...(await findAffected(tx, project, version.id)) }
     const salt = project.purgeSalt ?? (await drawSalt(tx, project))
     await refuseText(tx, project, version, salt)
     const now = deps.now()
@@ -37,15 +37,24 @@ export async function purgeVersion(
       UPDATE versions SET purged_at = ${now}::timestamptz, content = NULL, messages = NULL, config = '{}', inputs = NULL,
         variants = '[]', content_hash = NULL
       WHERE id = ${version.id}::uuid`
-    const others = await findOthers(tx, project, version.id)
+    const affected = await findAffected(tx, project, version.id)
     await recordChange(tx, caller, {
       action: 'version.purge',
       target: `${name} ${named.version}`,
       before: { purged: false },
-      after: { purged: true, number: version.number, reason, others: others.length },
+      after: {
+        purged: true,
+        number: version.number,
+        reason,
+        others: affected.others.length,
+        includers: affected.includers.length,
+      },
     })
-    return { ...named, purgedAt: now.toISOString(), others }
+    return { ...named, purgedAt: now.toISOString(), ...affected }
   })
+  // What was ready to be rendered held the text.
+  deps.renderable.clear()
+  return purged
 }
 
 /** Lets the text of a purged version be pushed again; the version itself stays purged. Throws `purge.not_found`. */
@@ -132,6 +141,23 @@ function digestOf(salt: Uint8Array, text: string): string {
   return createHash('sha256').update(salt).update(text).digest('hex')
 }
 
+async function findAffected(tx: Db, project: Project, versionId: string): Promise<Pick<PurgedVersion, 'others' | 'includers'>> {
+  return { others: await findOthers(tx, project, versionId), includers: await findAllIncluders(tx, versionId) }
+}
+
+/** Versions that include one, directly or not. */
+async function findAllIncluders(tx: Db, versionId: string): Promise<Named[]> {
+  const rows = await tx.$queryRaw<{ name: string; number: number; label: string | null }[]>`
+    WITH RECURSIVE includer AS (
+      SELECT i.version_id FROM version_includes i WHERE i.target_id = ${versionId}::uuid
+      UNION
+      SELECT i.version_id FROM includer JOIN version_includes i ON i.target_id = includer.version_id)
+    SELECT p.name, v.number, v.label
+    FROM includer JOIN versions v ON v.id = includer.version_id AND v.purged_at IS NULL JOIN prompts p ON p.id = v.prompt_id
+    ORDER BY p.name, v.number LIMIT ${maxOthers}`
+  return rows.map(toNamed)
+}
+
 /** Versions of the project that hold a text which was purged with a version. */
 async function findOthers(tx: Db, { id }: Project, versionId: string): Promise<Named[]> {
   const rows = await tx.$queryRaw<{ name: string; number: number; label: string | null }[]>`
@@ -148,5 +174,9 @@ async function findOthers(tx: Db, { id }: Project, versionId: string): Promise<N
       SELECT t.id FROM texts t CROSS JOIN (SELECT purge_salt FROM projects WHERE id = ${id}) project
       WHERE sha256(project.purge_salt || convert_to(t.text, 'UTF8')) IN (SELECT digest FROM refused))
     ORDER BY p.name, v.number LIMIT ${maxOthers}`
-  return rows.map(({ name, ...row }) => ({ name, version: refOf('v', row), number: row.number }))
+  return rows.map(toNamed)
+}
+
+function toNamed({ name, ...row }: { name: string; number: number; label: string | null }): Named {
+  return { name, version: refOf('v', row), number: row.number }
 }

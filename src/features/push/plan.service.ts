@@ -1,36 +1,23 @@
 import type { Db } from '../../database/connect.js'
 import { AppError } from '../../errors.js'
-import { Prisma } from '../../generated/prisma/client.js'
 import type { Project } from '../../lib/access.js'
 import { type AliasRow, findAliasRow, targetOf } from '../aliases/alias-rows.service.js'
 import { refuseMove } from '../aliases/aliases.service.js'
+import { findIncluders, stillIncluded } from '../includes/includes.service.js'
 import { type PlannedChange, regressions } from '../releases/regressions.service.js'
 import { findByLabelOrNumber, findNewestRelease, type ReleaseRow, resolveRelease } from '../releases/releases.service.js'
-import { type Held, heldVersion, readSnapshot } from '../releases/snapshots.service.js'
-import type { PreparedPrompt, PreparedPush } from './prepare.service.js'
-
-/** A prompt as the project has it, with its version in the base and its newest one. */
-export type KnownPrompt = {
-  id: bigint
-  name: string
-  title: string | null
-  description: string | null
-  labels: string[]
-  metadata: Record<string, unknown>
-  archived: boolean
-  versionNumber: number
-  inBase: Held | null
-  newest: Held | null
-}
-
-/** What becomes of one pushed prompt: a version that exists already, or (null) one to be made. */
-export type PlannedPrompt = { pushed: PreparedPrompt; known: KnownPrompt | null; reused: Held | null }
+import { type Held, readSnapshot } from '../releases/snapshots.service.js'
+import { compose, type PlannedPrompt } from './composition.service.js'
+import { composedWarnings } from './declared.service.js'
+import type { PreparedPush } from './prepare.service.js'
+import type { PreparedPrompt, Remark } from './read.service.js'
 
 /** What a push would do, found by reading alone. */
 export type PushPlan = {
   /** The release that answers the push as it is, or null where one is to be made on `base`. */
   existing: ReleaseRow | null
   base: ReleaseRow | null
+  /** The pushed prompts as they came, then those that follow what they include. */
   prompts: PlannedPrompt[]
   removed: Held[]
   alias: { row: AliasRow | null; moves: boolean } | null
@@ -58,10 +45,10 @@ export async function planPush(db: Db, project: Project, push: PreparedPush, ifM
       ? null
       : { row: aliasRow, moves: content.existing === null || content.existing.id !== aliasRelease?.id }
   if (alias?.moves) await refuseMove(db, project, { name: aliasName ?? '', ifMatch }, aliasRow)
-  return { ...content, alias, warnings: [...push.warnings, ...warnings] }
+  return { ...content, alias, warnings: [...push.warnings, ...content.warnings.map(({ message }) => message), ...warnings] }
 }
 
-type Content = Pick<PushPlan, 'existing' | 'base' | 'prompts' | 'removed'>
+type Content = Pick<PushPlan, 'existing' | 'base' | 'prompts' | 'removed'> & { warnings: Remark[] }
 
 async function releaseOf(db: Db, alias: AliasRow): Promise<ReleaseRow | null> {
   const target = targetOf(alias)
@@ -82,15 +69,11 @@ async function refuseLabel(db: Db, project: Project, label: string, aliasName: s
 
 /** A push under a label that exists is answered by its release if that holds the same; else it is refused. */
 async function matchLabelled(db: Db, project: Project, push: PreparedPush, labelled: ReleaseRow): Promise<Content> {
-  const known = await findKnown(db, project, labelled.lineage, push.prompts)
-  const prompts = push.prompts.map((pushed): PlannedPrompt => {
-    const prompt = known.get(pushed.name) ?? null
-    return { pushed, known: prompt, reused: prompt?.inBase?.contentHash === pushed.contentHash ? prompt.inBase : null }
-  })
+  const { prompts } = await compose(db, project, labelled.lineage, push.prompts, [])
   const different =
-    prompts.find(({ reused }) => reused === null)?.pushed.name ??
+    prompts.find(({ known, versionId }) => known?.inBase?.versionId !== versionId)?.pushed.name ??
     (push.request.prune ? await findUnpushed(db, labelled, push) : undefined)
-  if (different === undefined) return { existing: labelled, base: labelled, prompts, removed: [] }
+  if (different === undefined) return { existing: labelled, base: labelled, prompts, removed: [], warnings: [] }
   throw new AppError(
     'label.taken',
     `Label "${labelled.label}" of project "${project.slug}" is release r${labelled.number} already, in which prompt "${different}" is another. Choose a new label.`,
@@ -109,78 +92,59 @@ async function planContent(
   aliasRelease: ReleaseRow | null,
   hasNewLabel: boolean,
 ): Promise<Content> {
-  const { base: baseRef, prune } = push.request
   const newest = await findNewestRelease(db, project)
+  const baseRef = push.request.base
   const base = baseRef === undefined ? (aliasRelease ?? newest) : await resolveRelease(db, project, baseRef)
-  const known = await findKnown(db, project, base?.lineage ?? noLineage, push.prompts)
-  const prompts = push.prompts.map((pushed): PlannedPrompt => {
-    const prompt = known.get(pushed.name) ?? null
-    const reused = [prompt?.inBase, prompt?.newest].find((held) => held?.contentHash === pushed.contentHash) ?? null
-    return { pushed, known: prompt, reused }
-  })
-  const removed = base ? await findRemoved(db, base, push, prune) : []
+  const { prompts, removed, warnings } = await composeOn(db, project, base, push)
   const changes = plannedChanges(prompts, removed)
   const isNew = hasNewLabel || base === null || prompts.some(({ reused }) => reused === null)
   const existing = isNew ? null : await findEqual(db, base, changes, [aliasRelease, newest])
-  return { existing, base, prompts, removed }
+  return { existing, base, prompts, removed, warnings }
 }
 
-/** The pushed prompts that the project has, by name. A look-up each: a join planned before the first ANALYZE takes seconds. */
-async function findKnown(
+/** Resolves what the prompts include on a base, and which of its prompts go or follow. */
+async function composeOn(
   db: Db,
   project: Project,
-  lineage: bigint[],
-  pushed: PreparedPrompt[],
-): Promise<Map<string, KnownPrompt>> {
-  type Row = Omit<KnownPrompt, 'inBase' | 'newest' | 'versionNumber'> & {
-    version_number: number
-    newest_id: string | null
-    newest_number: number | null
-    newest_label: string | null
-    newest_hash: string | null
-    base_id: string | null
-    base_number: number | null
-    base_label: string | null
-    base_hash: string | null
-  }
-  const names = pushed.map(({ name }) => name)
-  const rows = await db.$queryRaw<Row[]>`
-    SELECT p.id, p.name, p.title, p.description, p.labels, p.metadata, p.archived_at IS NOT NULL AS archived, p.version_number,
-      newest.id::text AS newest_id, newest.number AS newest_number, newest.label AS newest_label, newest.content_hash AS newest_hash,
-      base.id::text AS base_id, base.number AS base_number, base.label AS base_label, base.content_hash AS base_hash
-    FROM prompts p
-    LEFT JOIN versions newest ON newest.prompt_id = p.id AND newest.number = p.version_number
-    LEFT JOIN LATERAL (${heldVersion(Prisma.sql`${lineage}`, Prisma.sql`p.id`)}) held ON true
-    LEFT JOIN versions base ON base.id = held.version_id
-    WHERE p.project_id = ${project.id} AND p.name = ANY(${names})`
-  const held = (
-    row: Row,
-    versionId: string | null,
-    number: number | null,
-    label: string | null,
-    contentHash: string | null,
-  ): Held | null =>
-    versionId === null || number === null ? null : { promptId: row.id, name: row.name, versionId, number, label, contentHash }
-  return new Map(
-    rows.map((row) => [
-      row.name,
-      {
-        ...{ id: row.id, name: row.name, title: row.title, description: row.description },
-        ...{ labels: row.labels, metadata: row.metadata, archived: row.archived, versionNumber: row.version_number },
-        inBase: held(row, row.base_id, row.base_number, row.base_label, row.base_hash),
-        newest: held(row, row.newest_id, row.newest_number, row.newest_label, row.newest_hash),
-      },
-    ]),
-  )
+  base: ReleaseRow | null,
+  push: Pick<PreparedPush, 'request' | 'prompts'>,
+): Promise<Pick<Content, 'prompts' | 'removed' | 'warnings'>> {
+  const removed = base ? await findRemoved(db, base, push.prompts, push.request.prune) : []
+  if (base) await refuseIncluded(db, project, base, push.prompts, removed)
+  const { prompts, warnings } = await compose(db, project, base?.lineage ?? noLineage, push.prompts, removed)
+  return { prompts, removed, warnings: [...warnings, ...(await composedWarnings(db, prompts))] }
+}
+
+/** The warnings of composing a push as it would be made now. Throws what that refuses. */
+export async function lookAhead(db: Db, project: Project, push: Pick<PreparedPush, 'request' | 'prompts'>): Promise<Remark[]> {
+  const { alias, base: ref } = push.request
+  const aliasRow = alias === undefined ? null : await findAliasRow(db, project, alias, null)
+  const byDefault = (aliasRow && (await releaseOf(db, aliasRow))) ?? (await findNewestRelease(db, project))
+  const base = ref === undefined ? byDefault : await resolveRelease(db, project, ref)
+  return (await composeOn(db, project, base, push)).warnings
 }
 
 /** What the base holds and the next release will not: archived prompts, and with `prune` whatever is not pushed. */
-async function findRemoved(db: Db, base: ReleaseRow, push: PreparedPush, prune: boolean): Promise<Held[]> {
-  const pushed = new Set(push.prompts.map(({ name }) => name))
+async function findRemoved(db: Db, base: ReleaseRow, prompts: PreparedPrompt[], prune: boolean): Promise<Held[]> {
+  const pushed = new Set(prompts.map(({ name }) => name))
   const archived = prune ? null : await archivedIn(db, base)
   if (archived?.size === 0) return []
   const snapshot = await readSnapshot(db, base.lineage)
   return snapshot.filter(({ name, promptId }) => !pushed.has(name) && (archived === null || archived.has(promptId)))
+}
+
+/** What others of the next release include cannot be dropped from under them; those that are pushed get theirs anew. */
+async function refuseIncluded(
+  db: Db,
+  project: Project,
+  base: ReleaseRow,
+  pushed: PreparedPrompt[],
+  removed: Held[],
+): Promise<void> {
+  const gone = new Set([...removed, ...pushed].map(({ name }) => name))
+  const targets = removed.map(({ versionId }) => versionId)
+  const includers = (await findIncluders(db, project, base.lineage, { targets })).filter(({ name }) => !gone.has(name))
+  if (includers.length > 0) throw stillIncluded(removed, includers)
 }
 
 async function archivedIn(db: Db, base: ReleaseRow): Promise<Set<bigint>> {
@@ -225,13 +189,13 @@ async function findEqual(
 /** What is lost where the release of the push takes the place of `from`. */
 async function regressionsOf(db: Db, from: ReleaseRow, { existing, base, prompts, removed }: Content): Promise<string[]> {
   if (existing) return regressions(db, from.lineage, existing.lineage)
-  const created = prompts.flatMap(({ known, reused, pushed }): PlannedChange[] => {
+  const created = prompts.flatMap(({ known, reused, versionId, contentHash }): PlannedChange[] => {
     if (!known || reused) return []
     const number = known.versionNumber + 1
     return [
       {
         promptId: known.id,
-        held: { promptId: known.id, name: known.name, versionId: '', number, label: null, contentHash: pushed.contentHash },
+        held: { promptId: known.id, name: known.name, versionId, number, label: null, contentHash },
       },
     ]
   })

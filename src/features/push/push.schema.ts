@@ -28,7 +28,17 @@ const Message = z.strictObject({
   content: Content,
 })
 
-const Messages = z.array(Message).min(1).max(500)
+const Placeholder = z.strictObject({
+  placeholder: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'must be the name of a variable: a letter or "_", then letters, digits or "_"')
+    .meta({ description: 'A variable that is a list of messages, which are inserted here when the prompt is rendered.' }),
+})
+
+const Messages = z
+  .array(z.union([Message, Placeholder]))
+  .min(1)
+  .max(500)
 
 const BoundedObject = JsonObject.check((context) => {
   if (Buffer.byteLength(JSON.stringify(context.value)) > maxContentBytes) context.issues.push(tooLargeIssue(context.value))
@@ -137,6 +147,9 @@ export const PushAnswer = z
         version: z.string().nullable(),
         number: z.number().int().nullable(),
         status: z.enum(['created', 'unchanged', 'removed']),
+        cause: z.string().optional().meta({
+          description: 'Why a version was made of a prompt whose own content did not change: something it includes did.',
+        }),
       }),
     ),
     alias: z.object({ name: z.string(), release: z.string().nullable(), revision: z.number().int().nullable() }).nullable(),

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
@@ -11,9 +10,12 @@ import { recordChange, writeProject } from '../projects/projects.service.js'
 import { refusePurged } from '../purge/purge.service.js'
 import { insertRelease, linkCommit, type ReleaseRow, releaseRef } from '../releases/releases.service.js'
 import { writeEntries } from '../releases/snapshots.service.js'
-import { type KnownPrompt, type PlannedPrompt, type PushPlan, planPush } from './plan.service.js'
-import { type PreparedPrompt, type PreparedPush, preparePush } from './prepare.service.js'
+import type { PlannedPrompt } from './composition.service.js'
+import type { KnownPrompt } from './known.service.js'
+import { type PushPlan, planPush } from './plan.service.js'
+import { type PreparedPush, preparePush } from './prepare.service.js'
 import type { PushAnswer } from './push.schema.js'
+import type { PreparedPrompt } from './read.service.js'
 
 /** Rows a statement: larger ones hold more memory at once than they save in time. */
 const chunkSize = 200
@@ -63,7 +65,7 @@ async function findAccepted(db: Db, project: Project, prompts: PreparedPrompt[])
 }
 
 /** A planned prompt with the version it has once the push is applied. */
-type Settled = { plan: PlannedPrompt; promptId: bigint; versionId: string; number: number; label: string | null }
+type Settled = { plan: PlannedPrompt; promptId: bigint; number: number; label: string | null }
 
 async function applyPush(
   deps: Deps,
@@ -87,6 +89,7 @@ async function applyPush(
   const updated = await updatePrompts(deps, tx, plan.prompts)
   const settled = plan.prompts.map((prompt) => settle(prompt, inserted, release))
   await insertVersions(tx, release, settled)
+  await insertIncludes(tx, plan.prompts)
   if (!plan.existing) await writeEntries(tx, release.id, plan.base, changesOf(plan, settled))
   const linked = push.git ? await linkCommit(tx, project, push.git.commit, release.id) : false
   const alias = await movePushedAlias(deps, tx, caller, push, plan, release)
@@ -97,11 +100,11 @@ async function applyPush(
 function settle(plan: PlannedPrompt, inserted: Map<string, Inserted>, release: ReleaseRow): Settled {
   const { pushed, known, reused } = plan
   if (known && reused) {
-    return { plan, promptId: known.id, versionId: reused.versionId, number: reused.number, label: reused.label }
+    return { plan, promptId: known.id, number: reused.number, label: reused.label }
   }
   const made = known ? { id: known.id, number: known.versionNumber + 1 } : inserted.get(pushed.name)
   if (!made) throw new Error(`Prompt ${pushed.name} was not stored.`)
-  return { plan, promptId: made.id, versionId: randomUUID(), number: made.number, label: release.label }
+  return { plan, promptId: made.id, number: made.number, label: release.label }
 }
 
 /** A prompt that was not there before, with the number of its first version. */
@@ -149,9 +152,9 @@ function fieldsOf({ title, description, labels, metadata }: KnownPrompt) {
 
 async function insertVersions(tx: Db, release: ReleaseRow, settled: Settled[]): Promise<void> {
   for (const chunk of chunksOf(settled.filter(({ plan }) => plan.reused === null))) {
-    const rows = chunk.map(({ plan: { pushed }, promptId, versionId, number, label }) => ({
+    const rows = chunk.map(({ plan: { pushed, versionId, contentHash }, promptId, number, label }) => ({
       ...pushed.content,
-      ...{ id: versionId, prompt_id: promptId.toString(), number, label, content_hash: pushed.contentHash, path: pushed.path },
+      ...{ id: versionId, prompt_id: promptId.toString(), number, label, content_hash: contentHash, path: pushed.path },
     }))
     await tx.$executeRaw`
       INSERT INTO versions (id, prompt_id, number, label, release_id, type, template, content, messages, config, inputs, variants, content_hash, path)
@@ -163,11 +166,23 @@ async function insertVersions(tx: Db, release: ReleaseRow, settled: Settled[]): 
   }
 }
 
+/** After all versions are there, for some of them are included by others. */
+async function insertIncludes(tx: Db, prompts: PlannedPrompt[]): Promise<void> {
+  const made = prompts.filter(({ reused }) => reused === null)
+  const rows = made.flatMap(({ versionId, includes }) => includes.map((include) => ({ id: versionId, ...include })))
+  for (const chunk of chunksOf(rows)) {
+    await tx.$executeRaw`
+      INSERT INTO version_includes (version_id, reference, target_id)
+      SELECT id, reference, target FROM json_to_recordset(${JSON.stringify(chunk.map(({ targetId, ...row }) => ({ ...row, target: targetId })))}::json)
+        AS row(id uuid, reference text, target uuid)`
+  }
+}
+
 function changesOf({ removed }: PushPlan, settled: Settled[]) {
   return [
     ...settled
-      .filter(({ plan, versionId }) => plan.known?.inBase?.versionId !== versionId)
-      .map(({ promptId, versionId }) => ({ promptId, versionId })),
+      .filter(({ plan }) => plan.known?.inBase?.versionId !== plan.versionId)
+      .map(({ promptId, plan: { versionId } }) => ({ promptId, versionId })),
     ...removed.map(({ promptId }) => ({ promptId, versionId: null })),
   ]
 }
@@ -225,17 +240,23 @@ function toAnswer(plan: PushPlan, release: ReleaseRow, settled: Settled[], alias
       createdAt: release.createdAt.toISOString(),
     },
     results: [
-      ...settled.map(({ plan: { pushed, reused }, number, label }) => ({
-        name: pushed.name,
+      ...settled.map(({ plan, number, label }) => ({
+        name: plan.pushed.name,
         version: refOf('v', { number, label }),
         number,
-        status: reused ? ('unchanged' as const) : ('created' as const),
+        ...outcomeOf(plan),
       })),
       ...removedResults(plan),
     ],
     alias,
     warnings: plan.warnings,
   }
+}
+
+function outcomeOf({ reused, causes }: PlannedPrompt): Pick<PushAnswer['results'][number], 'status' | 'cause'> {
+  const status = reused ? 'unchanged' : 'created'
+  if (causes.length === 0) return { status }
+  return { status, cause: `includes ${causes.map((name) => `"${name}"`).join(', ')}, which changed` }
 }
 
 function removedResults({ removed }: PushPlan): PushAnswer['results'] {
@@ -252,11 +273,11 @@ function dryAnswer(push: PreparedPush, plan: PushPlan): PushAnswer {
       ? { number: existing.number, label: existing.label, ref, createdAt: existing.createdAt.toISOString() }
       : { number: null, label, ref, createdAt: null },
     results: [
-      ...plan.prompts.map(({ pushed, reused }) => ({
-        name: pushed.name,
-        version: reused ? refOf('v', reused) : label,
-        number: reused?.number ?? null,
-        status: reused ? ('unchanged' as const) : ('created' as const),
+      ...plan.prompts.map((plan) => ({
+        name: plan.pushed.name,
+        version: plan.reused ? refOf('v', plan.reused) : label,
+        number: plan.reused?.number ?? null,
+        ...outcomeOf(plan),
       })),
       ...removedResults(plan),
     ],

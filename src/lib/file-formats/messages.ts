@@ -9,7 +9,7 @@ export function readMessages(value: unknown): ReadMessages {
   if (!Array.isArray(value)) return { messages: value, attributes: [], warnings: [] }
   const attributes: Attributes[] = []
   const messages = value.map((message, index) => {
-    if (!isMapping(message)) return message
+    if (!isMapping(message) || isPlaceholder(message)) return message
     const { role, content, ...others } = message
     const more = Object.entries(others).filter(([, value]) => value !== null)
     if (more.length > 0) attributes.push({ message: index, ...Object.fromEntries(more) })
@@ -17,6 +17,11 @@ export function readMessages(value: unknown): ReadMessages {
   })
   const warnings = attributes.length > 0 ? [attributesWarning] : []
   return { messages, attributes, warnings }
+}
+
+/** Stands for messages that are only known when the prompt is rendered. */
+function isPlaceholder(message: Record<string, unknown>): boolean {
+  return typeof message.placeholder === 'string' && message.role === undefined && message.content === undefined
 }
 
 export const attributesWarning =

@@ -2,14 +2,32 @@ import { FileError } from './file-error.js'
 import { attributesWarning } from './messages.js'
 import { isMapping, parseYaml } from './yaml.js'
 
-type Message = { role: string; content: string }
+export type Message = { role: string; content: string } | { placeholder: string }
 type Attributes = { message: number; attributes: string }
-type ChatBody = { messages: Message[]; attributes: Attributes[]; tools: unknown[]; warnings: string[] }
+/** `starts` are the places in the body where the contents of the messages begin. */
+type ChatBody = { messages: Message[]; starts: number[]; attributes: Attributes[]; tools: unknown[]; warnings: string[] }
+
+type Line = { text: string; at: number; next: number; number: number }
+/** What ends a message: a header, or a placeholder for messages that are only known when the prompt is rendered. */
+type Cut = { at: number; next: number } & ({ role: string; said: string | undefined } | { placeholder: string })
+
+/** What a file says of its text besides the text itself: inputs that are conversations, and the engine of its template. */
+export type BodyOptions = { threads: ReadonlySet<string>; isJinja: boolean }
 
 /** A line of its own that begins a message: `user:`, `# System:`, `user[name="Ann"]:`. */
 const header = /^#?\s*(system|user|assistant|developer|function|tool)\s*(?:\[([^\]]*)\])?\s*:$/i
 /** A role that is known only once the template is rendered: `{{ item.role }}:`. */
 const renderedHeader = /^#?\s*\{\{[^{}]*\brole\b[^{}]*\}\}\s*:$/i
+/** An input that stands on a line of its own. */
+const ownLine = /^\{\{-? {0,20}([A-Za-z_]\w{0,63}) {0,20}-?\}\}$/
+/** Messages one by one: what a placeholder stands for, written out. A role with text behind it on its line is a transcript. */
+const loop = new RegExp(
+  String.raw`\{%-?\s{0,20}for\s{1,20}([A-Za-z_]\w{0,63})\s{1,20}in\s{1,20}([A-Za-z_]\w{0,63})\s{0,20}-?%\}[ \t]{0,20}\r?\n\s{0,100}` +
+    String.raw`#?\s{0,20}\{\{-?\s{0,20}\1(?:\.role|\[["']role["']\])\s{0,20}-?\}\}[ \t]{0,20}:[ \t]{0,20}\r?\n\s{0,100}` +
+    String.raw`\{\{-?\s{0,20}\1(?:\.content|\[["']content["']\])\s{0,20}-?\}\}\s{0,100}\{%-?\s{0,20}endfor\s{0,20}-?%\}[ \t]{0,100}(?:\r?\n|$)`,
+  'y',
+)
+const nonBlank = /\S/g
 /** Longer lines are text; the patterns are not linear in blanks. */
 const maxHeaderLength = 300
 
@@ -17,42 +35,104 @@ const maxHeaderLength = 300
  * Splits the body at its headers. What stands before the first is the system message, as is a body without any. A header
  * within a block or a comment of the template stays text: which messages it makes is only known once it is rendered.
  */
-export function readChatBody(body: string, lineOffset: number): ChatBody {
+export function readChatBody(body: string, lineOffset: number, options: BodyOptions): ChatBody {
   const { tools, start } = readTools(body, lineOffset)
-  const messages: Message[] = []
-  const attributes: Attributes[] = []
-  const within = blocksOf(body)
-  const unsplit: number[] = []
-  const threads: number[] = []
-  let open = { role: 'system', from: start, said: undefined as string | undefined }
-  const close = (end: number) => {
-    const content = trimLines(body.slice(open.from, end))
-    if (content.trim() === '') return
-    if (open.said?.trim()) attributes.push({ message: messages.length, attributes: open.said.trim() })
-    messages.push({ role: open.role, content })
-  }
-  for (const { text, at, next, number } of linesOf(body, start)) {
-    if (text.startsWith('![thread]')) threads.push(number + lineOffset)
-    const match = text.length <= maxHeaderLength ? header.exec(text) : null
-    if (match && !within(at)) {
-      close(at)
-      open = { role: (match[1] ?? '').toLowerCase(), from: next, said: match[2] }
-    } else if (match || (text.length <= maxHeaderLength && renderedHeader.test(text))) unsplit.push(number + lineOffset)
-  }
-  close(body.length)
-  if (messages.length === 0) messages.push({ role: open.role, content: '' })
-  return { messages, attributes, tools, warnings: warningsOf(attributes, unsplit, threads) }
+  const lines = linesOf(body, start)
+  const cuts = withoutTextBehind(body, cutsOf(body, lines, options))
+  const begin: Cut = { at: start, next: start, role: 'system', said: undefined }
+  const { messages, starts, attributes } = messagesBetween(body, [begin, ...cuts])
+  return { messages, starts, attributes, tools, warnings: warningsOf(attributes, uncut(lines, cuts), lineOffset) }
 }
 
-function warningsOf(attributes: Attributes[], unsplit: number[], threads: number[]): string[] {
+/** A header without text makes no message, unless there would be none. */
+function messagesBetween(body: string, cuts: Cut[]): Pick<ChatBody, 'messages' | 'starts' | 'attributes'> {
+  const messages: Message[] = []
+  const starts: number[] = []
+  const attributes: Attributes[] = []
+  for (const [index, cut] of cuts.entries()) {
+    const isOnlyOne = index === cuts.length - 1 && messages.length === 0
+    const [from, to] = trimmed(body, cut.next, cuts[index + 1]?.at ?? body.length)
+    if ('placeholder' in cut) messages.push({ placeholder: cut.placeholder })
+    else if (to > from || isOnlyOne) {
+      if (to > from && cut.said?.trim()) attributes.push({ message: messages.length, attributes: cut.said.trim() })
+      messages.push({ role: cut.role, content: body.slice(from, to) })
+    } else continue
+    starts.push(from)
+  }
+  return { messages, starts, attributes }
+}
+
+function cutsOf(body: string, lines: Line[], { threads, isJinja }: BodyOptions): Cut[] {
+  const within = blocksOf(body)
+  const cuts: Cut[] = []
+  let end = 0
+  for (const { text, at, next } of lines) {
+    if (at < end || text.length > maxHeaderLength || within(at)) continue
+    const role = matchHeader(text)
+    const thread = matchThread(text, threads)
+    const list = isJinja && text.startsWith('{%') ? matchLoop(body, at) : null
+    if (role) cuts.push({ at, next, ...role })
+    else if (thread) cuts.push({ at, next, placeholder: thread })
+    else if (list) cuts.push({ at, ...list })
+    end = cuts.at(-1)?.next ?? 0
+  }
+  return cuts
+}
+
+function matchThread(text: string, threads: ReadonlySet<string>): string | null {
+  if (/^!\[thread\]$/i.test(text)) return 'thread'
+  const name = ownLine.exec(text)?.[1]
+  return name !== undefined && threads.has(name) ? name : null
+}
+
+function matchLoop(body: string, lineStart: number): { next: number; placeholder: string } | null {
+  loop.lastIndex = body.indexOf('{%', lineStart)
+  const list = loop.exec(body)?.[2]
+  return list === undefined ? null : { next: loop.lastIndex, placeholder: list }
+}
+
+function matchHeader(text: string): { role: string; said: string | undefined } | null {
+  const match = header.exec(text)
+  return match ? { role: (match[1] ?? '').toLowerCase(), said: match[2] } : null
+}
+
+/** Whose message the text behind a placeholder would be, nobody says, so such a placeholder is left in its text. */
+function withoutTextBehind(body: string, cuts: Cut[]): Cut[] {
+  const textFrom = (at: number) => {
+    nonBlank.lastIndex = at
+    return nonBlank.exec(body)?.index ?? body.length
+  }
+  let end = body.length
+  const kept = cuts.toReversed().filter((cut) => {
+    if ('placeholder' in cut && textFrom(cut.next) < end) return false
+    end = cut.at
+    return true
+  })
+  return kept.reverse()
+}
+
+/** The lines that look like the beginning of messages and are not. */
+function uncut(lines: Line[], cuts: Cut[]): { headers: number[]; threads: number[] } {
+  const headers: number[] = []
+  const threads: number[] = []
+  let next = 0
+  for (const { text, at, number } of lines) {
+    while (next < cuts.length && (cuts[next]?.next ?? 0) <= at) next += 1
+    if ((cuts[next]?.at ?? Number.POSITIVE_INFINITY) <= at || text.length > maxHeaderLength) continue
+    if (header.test(text) || renderedHeader.test(text)) headers.push(number)
+    if (text.startsWith('![thread]')) threads.push(number)
+  }
+  return { headers, threads }
+}
+
+function warningsOf(attributes: Attributes[], left: ReturnType<typeof uncut>, lineOffset: number): string[] {
+  const list = (numbers: number[]) => lineList(numbers.map((number) => number + lineOffset))
+  const headers = `the role headers at ${list(left.headers)} stay text of the message around them: messages are made before the template is rendered.`
+  const threads = `"![thread]" at ${list(left.threads)} stays text: a role header has to follow it.`
   return [
     ...(attributes.length > 0 ? [attributesWarning] : []),
-    ...(unsplit.length > 0
-      ? [
-          `the role headers at ${lineList(unsplit)} stay text of the message around them: messages are made before the template is rendered.`,
-        ]
-      : []),
-    ...(threads.length > 0 ? [`"![thread]" at ${lineList(threads)} stays text: no conversation is put in its place.`] : []),
+    ...(left.headers.length > 0 ? [headers] : []),
+    ...(left.threads.length > 0 ? [threads] : []),
   ]
 }
 
@@ -75,7 +155,7 @@ function readTools(body: string, lineOffset: number): { tools: unknown[]; start:
   return { tools, start: end.at }
 }
 
-function linesOf(body: string, start: number): { text: string; at: number; next: number; number: number }[] {
+function linesOf(body: string, start: number): Line[] {
   const lines = []
   let number = body.slice(0, start).split('\n').length
   for (let at = start; at < body.length; number += 1) {
@@ -128,13 +208,13 @@ function merge(spans: [number, number][]): [number, number][] {
   return merged
 }
 
-/** Without the empty lines around it. */
-function trimLines(text: string): string {
-  const lines = text.split('\n')
-  const isBlank = (line: string | undefined) => line !== undefined && line.trim() === ''
-  let from = 0
-  let to = lines.length
-  while (from < to && isBlank(lines[from])) from += 1
-  while (to > from && isBlank(lines[to - 1])) to -= 1
-  return lines.slice(from, to).join('\n').replace(/\r$/, '')
+/** Without the empty lines around it, and without the line break at its end. */
+function trimmed(body: string, from: number, to: number): [from: number, to: number] {
+  const text = body.slice(from, to)
+  const length = text.trimEnd().length
+  if (length === 0) return [from, from]
+  const start = text.lastIndexOf('\n', text.length - text.trimStart().length) + 1
+  const lineEnd = text.indexOf('\n', length)
+  const end = lineEnd === -1 ? text.length : lineEnd
+  return [from + start, from + end - Number(text[end - 1] === '\r')]
 }

@@ -20,7 +20,7 @@ export function takeConfig(document: Document): { config: Mapping; isChat: boole
   const said = defined({
     ...settings,
     tools: document.take('tools') ?? settings.tools,
-    outputs: document.take('outputs') ?? document.take('outputSchema'),
+    outputs: document.take('outputs') ?? document.take('outputSchema') ?? settings.outputs,
     ...(isMapping(own) && own),
   })
   const config = withoutSecrets(withoutNulls(said), '', document) as Mapping

@@ -1,4 +1,4 @@
-import { CORE_SCHEMA, FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml'
+import { CORE_SCHEMA, FAILSAFE_SCHEMA, load, mergeTag, YAMLException } from 'js-yaml'
 import type { Finding } from '../../errors.js'
 import { maxDepth } from '../json-body.js'
 import { findUnstorable } from '../text.js'
@@ -9,6 +9,8 @@ const maxYamlNodes = 50_000
 const maxYamlAliases = 200
 /** Lines cost more than bytes: this many are read in a few hundredths of a second. */
 const maxYamlLines = 20_000
+/** Version 1.2 dropped merge keys (`<<`), but files that share settings are full of them. */
+const schema = CORE_SCHEMA.withTags(mergeTag)
 
 export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -22,7 +24,7 @@ export function parseYaml(text: string, lineOffset: number): unknown {
   try {
     document = lines.every((line) => /^\s*(#|$)/.test(line))
       ? null
-      : load(withoutLastRule(text), { schema: CORE_SCHEMA, maxAliases: maxYamlAliases })
+      : load(withoutLastRule(text), { schema, maxAliases: maxYamlAliases })
   } catch (error) {
     if (error instanceof YAMLException) {
       const { mark } = error
@@ -44,7 +46,7 @@ export function findUnfit(value: unknown): Finding | null {
 }
 
 /** A file may end like front matter, by a rule, which to YAML begins one more document. */
-function withoutLastRule(text: string): string {
+export function withoutLastRule(text: string): string {
   const end = text.trimEnd()
   return /(?:^|\n)---$/.test(end.slice(-4)) ? end.slice(0, -3) : text
 }
@@ -55,7 +57,8 @@ function keepAsWritten(document: unknown, text: string): void {
   const numbers = ['version', 'git_commit'].filter((key) => typeof document[key] === 'number')
   if (numbers.length === 0) return
   const written = load(withoutLastRule(text), { schema: FAILSAFE_SCHEMA, maxAliases: maxYamlAliases }) as Record<string, unknown>
-  for (const key of numbers) document[key] = written[key]
+  // What was merged in stands elsewhere, and stays the number that it is.
+  for (const key of numbers) if (Object.hasOwn(written, key)) document[key] = written[key]
 }
 
 /** YAML can say what JSON cannot, and far more than its size. */

@@ -6,7 +6,7 @@ export const budgets: Readonly<Record<BudgetKind, number>> = {
   steps: 100_000,
   /** Characters of all texts that are made on the way. */
   characters: 4 * 1024 ** 2,
-  /** Characters of the result. */
+  /** Characters of the result, or of all results that share a budget. */
   output: 1024 ** 2,
   /** Items of one range. */
   range: 10_000,
@@ -26,6 +26,7 @@ export class BudgetExceeded extends Error {
 export class Budget {
   #steps = 0
   #characters = 0
+  #output = 0
 
   step(count = 1): void {
     this.#steps += count
@@ -36,5 +37,11 @@ export class Budget {
   characters(count: number): void {
     this.#characters += count
     if (this.#characters > budgets.characters) throw new BudgetExceeded('characters')
+  }
+
+  /** To be called with the length of a result, of which there may be several. */
+  output(count: number): void {
+    this.#output += count
+    if (this.#output > budgets.output) throw new BudgetExceeded('output')
   }
 }

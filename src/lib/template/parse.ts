@@ -1,6 +1,6 @@
 import { maxTreeDepth } from './syntax/expression-parser.js'
 import { childNodes, isKnownNode, type NodeName, type NodeOf, type TemplateNode } from './syntax/nodes.js'
-import { Scanner, type ScanOptions, textInstead } from './syntax/scanner.js'
+import { Scanner, type ScanOptions } from './syntax/scanner.js'
 import { StatementParser } from './syntax/statement-parser.js'
 import { TokenStream } from './syntax/token-stream.js'
 import { type Position, quote, syntax, TemplateError, tooComplex, unsupported } from './template-error.js'
@@ -15,7 +15,7 @@ const maxSourceLength = 262_144
 
 /**
  * Parses a Jinja template, or throws `TemplateError` and nothing else. In what it returns no node is deeper than 500, every
- * symbol is a plain ASCII name, and nothing reaches outside of the template.
+ * symbol is a plain ASCII name, and nothing reaches outside of the template but the names of other prompts.
  */
 export function parseTemplate(source: string, options: ScanOptions = {}): TemplateNode {
   if (source.length > maxSourceLength) throw tooComplex('The template is longer than 256 KiB.', { lineno: 0, colno: 0 })
@@ -31,15 +31,7 @@ export function parseTemplate(source: string, options: ScanOptions = {}): Templa
 
 const objections: { [Name in NodeName]?: (node: NodeOf<Name>) => TemplateError | undefined } = {
   // The parser joins the filter of `a|b.c` to one name.
-  // The parser joins the filter of `a|b.c` to one name.
-  Symbol: (node) => {
-    if (!/^[A-Za-z_]\w*$/.test(node.value)) return syntax(`${quote(node.value)} is not a name.`, node)
-    return node.value === 'self' ? unsupported('"self" is not supported yet.', node) : undefined
-  },
-  FunCall: (node) => {
-    const isSuper = node.name.typename === 'Symbol' && node.name.value === 'super'
-    return isSuper ? unsupported(`"super()" ${textInstead}`, node.name) : undefined
-  },
+  Symbol: (node) => (/^[A-Za-z_]\w*$/.test(node.value) ? undefined : syntax(`${quote(node.value)} is not a name.`, node)),
 }
 
 function checkTree(root: TemplateNode): void {
@@ -77,7 +69,6 @@ function asTemplateError(error: unknown, position: Position): TemplateError {
 
 const wordings: [RegExp, (value: string) => string][] = [
   [/^expected variable end$/, () => 'Expected "}}" here.'],
-  [/^expected block end in (\w+) statement$/, (tag) => `Expected "%}" here, to end the tag "${tag}".`],
   [/^unexpected token: ([\s\S]*)$/, (token) => `Unexpected ${quote(token)}.`],
   [/^unknown block tag: ([\s\S]*)$/, (tag) => `The tag ${quote(tag)} is unknown or not in its place.`],
 ]

@@ -1,62 +1,98 @@
-import { BudgetExceeded } from './budget.js'
-import { Compiler, Names } from './evaluation/compiler.js'
-import { type Execute, Frame, Output, Run } from './evaluation/frame.js'
+import { Budget, BudgetExceeded } from './budget.js'
+import type { Unit } from './composition.js'
+import { selfOf } from './evaluation/blocks.js'
+import { Compiler, settler } from './evaluation/compiler.js'
+import { type Block, type CompiledTemplate, type Execute, type Frame, Instance, Output, Run } from './evaluation/frame.js'
 import { globals } from './evaluation/globals.js'
 import { attribute, item } from './evaluation/lookups.js'
-import { note } from './evaluation/scope.js'
+import { addBlocks, runTemplate } from './evaluation/references.js'
+import { note, type Slot, undeclared } from './evaluation/scope.js'
 import { body } from './evaluation/statements.js'
+import { TemplateContext, Variables } from './evaluation/template-context.js'
 import { filters } from './filters/filters.js'
 import { tests } from './filters/tests.js'
 import { parseTemplate } from './parse.js'
-import type { TemplateNode } from './syntax/nodes.js'
+import { childNodes, type TemplateNode } from './syntax/nodes.js'
 import type { ScanOptions } from './syntax/scanner.js'
-import { type Position, quote, TemplateError, tooComplex, unsupported } from './template-error.js'
+import { type Position, quote, TemplateError, type TemplateErrorCode } from './template-error.js'
 import { notSupported } from './values/arguments.js'
 import type { Context } from './values/operations.js'
 import { OperationError } from './values/values.js'
 
-/** What `renderTemplate` takes. It holds nothing of a rendering, and can be kept and used any number of times. */
-export type CompiledTemplate = {
-  /** The tree of the template, for what else is to be known of it. */
-  root: TemplateNode
-  names: readonly string[]
-  execute: Execute
-  enter: (frame: Frame) => void
-}
+export type { CompiledTemplate }
 
 export type RenderOptions = {
-  /** Called for each variable that is printed or gone through and has no value; it may throw a `TemplateError`. */
+  /**
+   * Called for each variable that is printed or gone through and has no value, also within templates that are included; it may
+   * throw a `TemplateError`. What is rendered without a context has no variables, so that it lacks none.
+   */
   onMissing?: (name: string) => void
+  /** What several renderings may cost together, those of the messages of one chat say. */
+  budget?: Budget
 }
 
 /**
- * Parses a template and turns its tree into functions, once. No code is made of it. Throws `TemplateError` and nothing else.
- * As in Jinja2 line breaks become "\n", and one at the end is dropped.
+ * Parses a template and turns its tree into functions, once. No code is made of it, and what the names of other prompts stand
+ * for is open. Throws `TemplateError` and nothing else. As in Jinja2 line breaks become "\n", and one at the end is dropped.
  */
 export function compileTemplate(source: string, options: ScanOptions = {}): CompiledTemplate {
   const root = parseTemplate(source.replace(/\r\n?/g, '\n').replace(/\n$/, ''), options)
-  return guarded({ at: root }, () => {
-    const names = new Names()
-    const compiler = Compiler.forFunction({ names, compileBody: body }, true, (symbols) => note(symbols, root))
-    return { root, names: names.list, execute: body(compiler, root), enter: compiler.entry() }
-  })
+  return guarded({ at: root, template: null }, () => compiled(root))
 }
 
-/** Renders with JSON values. Throws `TemplateError` and nothing else. */
+/** Renders with JSON values. A template that names no other prompts can be given as it is. Throws `TemplateError` and nothing else. */
 export function renderTemplate(
-  template: CompiledTemplate,
+  template: CompiledTemplate | Unit<CompiledTemplate>,
   variables: Record<string, unknown>,
   options: RenderOptions = {},
 ): string {
-  const { onMissing } = options
-  const run = new Run({ names: template.names, variables, globals, contextOf, onMissing })
+  const unit = 'includes' in template ? template : { template, includes: none }
+  const { onMissing, budget = new Budget() } = options
+  const run = new Run({ budget, globals, contextOf, onMissing })
   return guarded(run, () => {
-    const frame = new Frame(run, null)
+    const context = new TemplateContext<Block>(new Variables(variables, run), null)
+    const instance = new Instance(run, { unit, reference: null }, context)
+    addBlocks(instance, instance.origin)
     const output = new Output()
-    template.enter(frame)
-    template.execute(frame, output)
+    runTemplate(instance, output)
+    budget.output(output.text.length)
     return output.text
   })
+}
+
+const none: Unit<CompiledTemplate>['includes'] = new Map()
+
+function compiled(root: TemplateNode): CompiledTemplate {
+  const blocks = new Map<string, Execute>()
+  const { loopsAroundScoped, extendsAnother } = survey(root)
+  const standing = { isTopLevel: true, givesWay: extendsAnother, captured: null }
+  let self: Slot | undefined
+  const compiler = Compiler.forFunction({ blocks, loopsAroundScoped, compileBody: body }, standing, (symbols) => {
+    if (undeclared(root, ['self']).size > 0) self = symbols.parameter('self')
+    note(symbols, root)
+  })
+  const execute = body(compiler, root)
+  const entry = compiler.entry()
+  const slot = self?.index
+  const enter = (frame: Frame) => {
+    if (slot !== undefined) frame.slots[slot] = selfOf(frame.instance)
+    entry(frame)
+  }
+  return { root, blocks, execute, enter, settle: settler(compiler) }
+}
+
+/** What a template has to know of itself before its parts are compiled. */
+function survey(root: TemplateNode) {
+  const loopsAroundScoped = new Set<TemplateNode>()
+  let extendsAnother = false
+  const visit = (node: TemplateNode, loops: readonly TemplateNode[]): void => {
+    if (node.typename === 'Extends') extendsAnother = true
+    if (node.typename === 'Block' && node.isScoped) for (const loop of loops) loopsAroundScoped.add(loop)
+    const around = node.typename === 'For' ? [...loops, node] : loops
+    for (const child of childNodes(node)) visit(child, around)
+  }
+  visit(root, [])
+  return { loopsAroundScoped, extendsAnother }
 }
 
 function contextOf(run: Run): Context {
@@ -80,24 +116,31 @@ function contextOf(run: Run): Context {
   return context
 }
 
-function guarded<Result>(where: { at: Position }, run: () => Result): Result {
+type Place = { at: Position; template: string | null }
+
+function guarded<Result>(place: Place, run: () => Result): Result {
   try {
     return run()
   } catch (error) {
-    throw asTemplateError(error, where.at)
+    throw asTemplateError(error, place)
   }
 }
 
-function asTemplateError(error: unknown, at: Position): TemplateError {
+function asTemplateError(error: unknown, { at, template }: Place): TemplateError {
   if (error instanceof TemplateError) return error
-  if (error instanceof BudgetExceeded) return tooComplex(error.message, at, { cause: error })
-  if (error instanceof RangeError) return tooComplex('The template is nested too deeply.', at, { cause: error })
-  if (error instanceof OperationError) {
-    if (error.kind === 'TooComplex') return tooComplex(error.message, at, { cause: error })
-    if (error.kind === notSupportedKind) return unsupported(error.message, at)
-    return new TemplateError('template.runtime', `${error.kind}: ${error.message}`, at, { cause: error })
-  }
-  return new TemplateError('template.runtime', 'The template could not be rendered.', at, { cause: error })
+  const { code, message } = explained(error)
+  return new TemplateError(code, message, at, { cause: error, template })
 }
 
-const notSupportedKind = notSupported('').kind
+function explained(error: unknown): { code: TemplateErrorCode; message: string } {
+  if (error instanceof BudgetExceeded) return { code: 'template.too_complex', message: error.message }
+  if (error instanceof RangeError) return { code: 'template.too_complex', message: 'The template is nested too deeply.' }
+  if (!(error instanceof OperationError)) return { code: 'template.runtime', message: 'The template could not be rendered.' }
+  const code = codes.get(error.kind)
+  return code ? { code, message: error.message } : { code: 'template.runtime', message: `${error.kind}: ${error.message}` }
+}
+
+const codes = new Map<string, TemplateErrorCode>([
+  ['TooComplex', 'template.too_complex'],
+  [notSupported('').kind, 'template.unsupported'],
+])

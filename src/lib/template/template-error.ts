@@ -10,10 +10,13 @@ export class TemplateError extends Error {
   readonly code: TemplateErrorCode
   readonly line: number
   readonly column: number
+  /** The reference of the included template it is in, as it is written; null for the one that is rendered itself. */
+  readonly template: string | null
 
-  constructor(code: TemplateErrorCode, message: string, at: Position, options?: ErrorOptions) {
+  constructor(code: TemplateErrorCode, message: string, at: Position, options?: ErrorOptions & { template?: string | null }) {
     super(message, options)
     this.code = code
+    this.template = options?.template ?? null
     this.line = at.lineno + 1
     this.column = at.colno + 1
   }

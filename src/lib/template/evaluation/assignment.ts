@@ -34,10 +34,10 @@ export function assigner(compiler: Compiler, target: TemplateNode): Assign {
       frame.slots[index] = value
     }
   }
-  const number = compiler.names.numberOf(target.value)
+  const name = target.value
   return (frame, value) => {
     frame.slots[index] = value
-    frame.run.exported[number] = value
+    frame.instance.context.set(name, value)
   }
 }
 

@@ -1,48 +1,52 @@
 import type { TemplateNode } from '../syntax/nodes.js'
 import type { Value } from '../values/values.js'
 import { type Execute, type Frame, missing } from './frame.js'
-import { FunctionScope, type Load, note, type Slot, Symbols } from './scope.js'
+import { FunctionScope, note, type Slot, Symbols } from './scope.js'
 
 export type Place = {
   index: number
   /** How many functions further out. */
   hops: number
-  /** The number of the variable that is looked up where nothing is in the slot, or -1. */
-  variable: number
+  /** What is looked up where nothing is in the slot. */
+  variable: string | null
 }
 
-/** Numbers the names of a template, so that a rendering keeps what it looked up in a list. */
-export class Names {
-  readonly list: string[] = []
-  readonly #numbers = new Map<string, number>()
-
-  numberOf(name: string): number {
-    const known = this.#numbers.get(name)
-    if (known !== undefined) return known
-    this.#numbers.set(name, this.list.length)
-    return this.list.push(name) - 1
-  }
+/** What is one for a whole template: its blocks, and how bodies are compiled, which expressions hold as well as statements. */
+export type Shared = {
+  blocks: Map<string, Execute>
+  /** A block that is scoped sees `loop`, so that its loops have to keep it. */
+  loopsAroundScoped: ReadonlySet<TemplateNode>
+  compileBody: (compiler: Compiler, node: TemplateNode | null) => Execute
 }
 
-/** What is one for a whole template: its names, and how bodies are compiled, which expressions hold as well as statements. */
-export type Shared = { names: Names; compileBody: (compiler: Compiler, node: TemplateNode | null) => Execute }
+export type Standing = {
+  /** Outside of blocks, loops and macros: what is set there, blocks see. */
+  isTopLevel: boolean
+  /** Whether what is printed is left out once the template has extended another one. */
+  givesWay: boolean
+  /** The body whose filters are compiled with it, which share its names. */
+  captured: TemplateNode | null
+}
+
+/** Of a part whose text is a value, or stands in the place of a block. */
+export const apart: Standing = { isTopLevel: false, givesWay: false, captured: null }
 
 /** Where in a template something is compiled. */
-export class Compiler implements Shared {
+export class Compiler {
   constructor(
-    readonly names: Names,
-    readonly compileBody: Shared['compileBody'],
+    readonly shared: Shared,
     readonly symbols: Symbols,
-    /** Outside of blocks, loops and macros: what is set there, blocks see. */
-    readonly isTopLevel: boolean,
-    /** The body whose filters are compiled with it, which share its names. */
-    readonly captured: TemplateNode | null = null,
+    readonly standing: Standing,
   ) {}
 
-  static forFunction({ names, compileBody }: Shared, isTopLevel: boolean, prepare: (symbols: Symbols) => void): Compiler {
+  static forFunction(shared: Shared, standing: Standing, prepare: (symbols: Symbols) => void): Compiler {
     const symbols = new Symbols(new FunctionScope(0), null)
     prepare(symbols)
-    return new Compiler(names, compileBody, symbols, isTopLevel)
+    return new Compiler(shared, symbols, standing)
+  }
+
+  get isTopLevel(): boolean {
+    return this.standing.isTopLevel
   }
 
   /** A part whose names end with it. */
@@ -52,8 +56,8 @@ export class Compiler implements Shared {
 
   /** For a body and the filters around it. */
   innerCapture(capture: TemplateNode, prepare: (symbols: Symbols) => void): Compiler {
-    const inner = this.inner(prepare)
-    return new Compiler(this.names, this.compileBody, inner.symbols, false, capture)
+    const { symbols, standing } = this.inner(prepare)
+    return new Compiler(this.shared, symbols, { ...standing, captured: capture })
   }
 
   /** The same in the slots of a function that is given. */
@@ -66,13 +70,18 @@ export class Compiler implements Shared {
     return this.#within(new Symbols(new FunctionScope(this.symbols.scope.depth + 1), this.symbols), prepare)
   }
 
+  /** For a body whose text is taken whatever comes of the template. */
+  apart(): Compiler {
+    return this.standing.givesWay ? new Compiler(this.shared, this.symbols, { ...this.standing, givesWay: false }) : this
+  }
+
   #within(symbols: Symbols, prepare: (symbols: Symbols) => void): Compiler {
     prepare(symbols)
-    return new Compiler(this.names, this.compileBody, symbols, false)
+    return new Compiler(this.shared, symbols, { ...apart, givesWay: this.standing.givesWay })
   }
 
   body(node: TemplateNode | null): Execute {
-    return this.compileBody(this, node)
+    return this.shared.compileBody(this, node)
   }
 
   innerBody(node: TemplateNode): Execute {
@@ -87,11 +96,12 @@ export class Compiler implements Shared {
   place(name: string): Place {
     this.symbols.load(name)
     const slot = this.symbols.find(name) as Slot
-    return this.#placeOf(slot, this.symbols.loadOf(slot))
+    return this.placeOf(slot)
   }
 
-  #placeOf(slot: Slot, load: Load | undefined): Place {
-    const variable = load?.kind === 'variable' ? this.names.numberOf(load.name) : -1
+  placeOf(slot: Slot): Place {
+    const load = this.symbols.loadOf(slot)
+    const variable = load?.kind === 'variable' ? load.name : null
     return { index: slot.index, hops: this.symbols.scope.depth - slot.scope.depth, variable }
   }
 
@@ -110,7 +120,7 @@ export class Compiler implements Shared {
           frame.slots[index] = undefined
         })
       else if (load.kind === 'alias') {
-        const place = this.#placeOf(load.of, this.symbols.loadOf(load.of))
+        const place = this.placeOf(load.of)
         steps.push((frame) => {
           frame.slots[index] = read(frame, place)
         })
@@ -124,13 +134,23 @@ export class Compiler implements Shared {
   }
 }
 
+/** What the names of a part stand for that are not looked up yet. */
+export function settler(compiler: Compiler): (frame: Frame) => void {
+  const places = Array.from(compiler.symbols.loads.keys(), (slot) => compiler.placeOf(slot)).filter(
+    ({ variable }) => variable !== null,
+  )
+  return (frame) => {
+    for (const place of places) read(frame, place)
+  }
+}
+
 /** What is in a slot, `missing` included. */
 export function read(frame: Frame, { index, hops, variable }: Place): Value {
   let owner = frame
   for (let hop = 0; hop < hops; hop += 1) owner = owner.parent ?? owner
   let value = owner.slots[index]
   if (value === undefined) {
-    value = variable === -1 ? missing : frame.run.resolve(variable)
+    value = variable === null ? missing : frame.instance.resolve(variable)
     owner.slots[index] = value
   }
   return value

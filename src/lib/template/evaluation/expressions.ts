@@ -10,7 +10,7 @@ import type { Arguments } from '../values/operations.js'
 import { Dict, Float, isTruthy, Tuple, Undefined, type Value } from '../values/values.js'
 import type { Compiler } from './compiler.js'
 import { capture, type Evaluate, type Frame, MissingVariable, missing } from './frame.js'
-import { callValue, Range } from './globals.js'
+import { callValue } from './globals.js'
 import { attribute, item, slice } from './lookups.js'
 import { printed } from './printing.js'
 import { note } from './scope.js'
@@ -50,7 +50,7 @@ const compilers: { [Name in NodeName]?: (compiler: Compiler, node: NodeOf<Name>)
   Test: test,
   InlineIf: inlineIf,
   Capture: (compiler, node) => {
-    const body = compiler.captured === node ? compiler.body(node.body) : compiler.innerBody(node.body)
+    const body = compiler.standing.captured === node ? compiler.body(node.body) : compiler.innerBody(node.body)
     return (frame) => capture(body, frame)
   },
   Compare: comparison,
@@ -103,17 +103,19 @@ function literal(_compiler: Compiler, node: NodeOf<'Literal'>): Evaluate {
 function symbol(compiler: Compiler, node: NodeOf<'Symbol'>): Evaluate {
   const { index, hops, variable } = compiler.place(node.value)
   const absent = new MissingVariable(node.value)
+  const absentForGood = new Undefined(absent.what)
   return (frame) => {
     let owner = frame
     for (let hop = 0; hop < hops; hop += 1) owner = owner.parent ?? owner
     let value = owner.slots[index]
     if (value === undefined) {
-      if (variable === -1) return absent
+      if (variable === null) return absent
       frame.run.at = node
-      value = frame.run.resolve(variable)
+      value = frame.instance.resolve(variable)
       owner.slots[index] = value
     }
-    return value === missing ? absent : value
+    if (value !== missing) return value
+    return frame.instance.context.variables.areGiven ? absent : absentForGood
   }
 }
 
@@ -248,8 +250,8 @@ function withSpread(frame: Frame, keywords: ReadonlyMap<string, Value>, spread: 
 
 /** The filters of a `filter` or `set` block are evaluated where its body is, and see what that sets. */
 function filter(compiler: Compiler, node: NodeOf<'Filter'>): Evaluate {
-  const body = bodyOf(node)
-  if (!body || compiler.captured === body) return plainFilter(compiler, node)
+  const body = captureIn(node)
+  if (!body || compiler.standing.captured === body) return plainFilter(compiler, node)
   const inner = compiler.innerCapture(body, (symbols) => {
     note(symbols, node.args)
     note(symbols, body.body)
@@ -261,7 +263,8 @@ function filter(compiler: Compiler, node: NodeOf<'Filter'>): Evaluate {
   }
 }
 
-function bodyOf(node: NodeOf<'Filter'>): NodeOf<'Capture'> | null {
+/** The body of a `filter` or `set` block, which its filters are applied to. */
+export function captureIn(node: TemplateNode): NodeOf<'Capture'> | null {
   let input: TemplateNode | undefined = node
   while (input?.typename === 'Filter') input = input.args.children[0]
   return input?.typename === 'Capture' ? input : null
@@ -342,8 +345,6 @@ const comparisons: ReadonlyMap<string, Compare> = new Map<string, Compare>([
 ])
 
 function isSame(frame: Frame, a: Value, b: Value): boolean {
-  // A range is kept as a list, and is none.
-  if (a instanceof Range !== b instanceof Range) return false
   return typeof a === 'string' && typeof b === 'string' ? a === b : areEqual(frame.run.context, a, b)
 }
 

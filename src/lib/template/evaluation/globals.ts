@@ -1,57 +1,28 @@
 import { BudgetExceeded, budgets } from '../budget.js'
-import { notSupported, toIndex, typeError, undefinedError, valueError } from '../values/arguments.js'
+import { bind, notSupported, toIndex, typeError, undefinedError, valueError } from '../values/arguments.js'
 import { reprFor, toIterable } from '../values/iteration.js'
-import { Attributes, Callable, Dict, OperationError, typeName, Undefined, type Value } from '../values/values.js'
+import { Attributes, Callable, Dict, OperationError, Printed, Range, typeName, Undefined, type Value } from '../values/values.js'
 import type { Run } from './frame.js'
 
 type Call = Callable['call']
 
 /** The functions that Jinja2 gives every template. */
 export const globals: ReadonlyMap<string, (run: Run) => Value> = new Map<string, (run: Run) => Value>([
-  ['range', (run) => new Callable("class 'range'", (args, kwargs) => range(run, args, kwargs))],
-  ['dict', (run) => new Callable("class 'dict'", (args, kwargs) => dict(run, args, kwargs))],
-  ['namespace', (run) => new Callable("class 'jinja2.utils.Namespace'", (args, kwargs) => namespace(run, args, kwargs))],
-  ['cycler', () => new Callable("class 'jinja2.utils.Cycler'", cycler)],
-  ['joiner', () => new Callable("class 'jinja2.utils.Joiner'", joiner)],
+  ['range', (run) => typeNamed('range', (args, kwargs) => range(run, args, kwargs))],
+  ['dict', (run) => typeNamed('dict', (args, kwargs) => dict(run, args, kwargs))],
+  ['namespace', (run) => typeNamed('jinja2.utils.Namespace', (args, kwargs) => namespace(run, args, kwargs))],
+  ['cycler', () => typeNamed('jinja2.utils.Cycler', cycler)],
+  ['joiner', () => typeNamed('jinja2.utils.Joiner', joiner)],
   [
     'lipsum',
     () =>
-      new Callable('function generate_lorem_ipsum', () => {
+      new Callable('function', () => {
         throw notSupported('The function "lipsum" makes another text each time and is not supported.')
       }),
   ],
 ])
 
-/** Python's `range`, whose items exist already: it is printed otherwise than a list. */
-export class Range extends Array<Value> {
-  /** What `map` and others of JavaScript make of it is a plain list. */
-  static override get [Symbol.species](): ArrayConstructor {
-    return Array
-  }
-
-  #start = 0
-  #stop = 0
-  #step = 1
-
-  static between(start: number, stop: number, step: number): Range {
-    const items = new Range()
-    for (let value = start; step > 0 ? value < stop : value > stop; value += step) items.push(value)
-    items.#start = start
-    items.#stop = stop
-    items.#step = step
-    return items
-  }
-
-  get printed(): string {
-    const step = this.#step === 1 ? '' : `, ${this.#step}`
-    return `range(${this.#start}, ${this.#stop}${step})`
-  }
-
-  /** A slice, whose bounds are within the length. */
-  part(from: number, to: number, by: number): Range {
-    return Range.between(this.#start + from * this.#step, this.#start + to * this.#step, this.#step * by)
-  }
-}
+const typeNamed = (name: string, call: Call) => new Callable('type', call, `<class '${name}'>`)
 
 const range: (run: Run, ...given: Parameters<Call>) => Value = (run, args, kwargs) => {
   if (kwargs.size > 0) throw typeError('range() takes no keyword arguments')
@@ -64,7 +35,7 @@ const range: (run: Run, ...given: Parameters<Call>) => Value = (run, args, kwarg
   // Also where it is infinite, or is no number since both ends are.
   if (!(length <= budgets.range)) throw new BudgetExceeded('range')
   run.budget.step(length)
-  return Range.between(start, stop, step)
+  return new Range(start, stop, step)
 }
 
 const dict: (run: Run, ...given: Parameters<Call>) => Value = (run, args, kwargs) => {
@@ -100,19 +71,6 @@ const namespace: (run: Run, ...given: Parameters<Call>) => Value = (run, args, k
   )
 }
 
-/** Attributes that are printed by what they hold. */
-export class Printed extends Attributes {
-  constructor(
-    kind: string,
-    readonly print: () => string,
-    get: Attributes['get'],
-    set?: Attributes['set'],
-    call?: Call,
-  ) {
-    super(kind, get, set, call)
-  }
-}
-
 const cycler: Call = (items) => {
   if (items.length === 0) throw new OperationError('RuntimeError', 'at least one item has to be provided')
   let position = 0
@@ -132,7 +90,7 @@ const cycler: Call = (items) => {
 }
 
 const joiner: Call = (args, kwargs) => {
-  const separator = args[0] ?? kwargs.get('sep') ?? ', '
+  const [separator = ', '] = bind('Joiner', { args, kwargs }, ['sep'])
   let isUsed = false
   return new Attributes(
     'Joiner',

@@ -8,10 +8,13 @@ import {
   Dict,
   isInt,
   isList,
+  isNumber,
+  Macro,
   Markup,
   NamedTuple,
   numberOf,
   OperationError,
+  Range,
   repr,
   Tuple,
   textOf,
@@ -19,7 +22,6 @@ import {
   Undefined,
   type Value,
 } from '../values/values.js'
-import { Range } from './globals.js'
 
 /** `x.name`: an attribute, which is mostly a method, and else an item. */
 export function attribute(context: Context, value: Value, name: string): Value {
@@ -37,39 +39,25 @@ export function item(context: Context, value: Value, key: Value): Value {
   if (found !== undefined) return found
   const name = textOf(key)
   if (name === null) return new Undefined(`${objectName(value)} has no element ${shortRepr(context, key)}`)
-  return ownAttribute(context, value, name) ?? absentAttribute(value, name)
+  const own = ownAttribute(context, value, name)
+  return own === undefined ? absentAttribute(value, name) : own
 }
 
 function ownAttribute(context: Context, value: Value, name: string): Value | undefined {
   if (value instanceof Undefined) throw undefinedError(value)
-  if (value instanceof Attributes) {
-    const found = value.get(name)
-    if (found !== undefined) return found
-  } else if (value instanceof NamedTuple) {
-    const found = value.named(name)
-    if (found !== undefined) return found
-  }
+  const found = value instanceof Attributes || value instanceof Macro ? value.get(name) : undefined
+  const named = value instanceof NamedTuple ? value.named(name) : found
+  if (named !== undefined) return named
   const method = methodOf(context, value, name)
   return method ? new Callable('builtin_function_or_method', method) : undefined
 }
 
-/** Attributes that Python has and templates here do not: an empty text in their place would be wrong. */
-const pythonAttributes = new Set(
-  [
-    'append clear copy count extend index insert pop remove reverse sort fromkeys get items keys popitem setdefault update values',
-    'capitalize casefold center encode endswith expandtabs find format format_map isalnum isalpha isascii isdecimal isdigit',
-    'isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip maketrans partition removeprefix',
-    'removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title translate',
-    'upper zfill as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag numerator real to_bytes hex',
-    'is_integer fromhex start stop step',
-  ].flatMap((names) => names.split(' ')),
-)
-const dictAttributes = new Set('clear copy fromkeys get items keys pop popitem setdefault update values'.split(' '))
-const macroAttributes = new Set(['name', 'arguments', 'catch_kwargs', 'catch_varargs', 'caller', 'explicit_caller'])
+/** Attributes of Python's numbers that are no methods: an empty text in their place would be wrong. */
+const numberAttributes = new Set(['real', 'imag', 'numerator', 'denominator'])
 
 function absentAttribute(value: Value, name: string): Undefined {
-  const isPythons = value instanceof Dict ? dictAttributes : value instanceof Callable ? macroAttributes : pythonAttributes
-  if (isPythons.has(name) || (name.startsWith('__') && name.endsWith('__') && name.length > 4)) {
+  const isPythons = (isNumber(value) || typeof value === 'boolean') && numberAttributes.has(name)
+  if (isPythons || (name.startsWith('__') && name.endsWith('__') && name.length > 4)) {
     throw notSupported(`The attribute "${name.slice(0, 40)}" of ${typeName(value)} is not supported.`)
   }
   return new Undefined(`'${objectName(value)}' has no attribute '${name.slice(0, 200)}'`)
@@ -81,6 +69,9 @@ const jinjaNames = new Map([
   ['Cycler', 'jinja2.utils.Cycler'],
   ['Joiner', 'jinja2.utils.Joiner'],
   ['Macro', 'jinja2.runtime.Macro'],
+  ['TemplateReference', 'jinja2.runtime.TemplateReference'],
+  ['BlockReference', 'jinja2.runtime.BlockReference'],
+  ['TemplateModule', 'jinja2.environment.TemplateModule'],
 ])
 
 function objectName(value: Value): string {
@@ -98,7 +89,7 @@ function ownItem(context: Context, value: Value, key: Value): Value | undefined 
   const index = indexOf(key)
   if (index === undefined) return undefined
   if (isList(value)) return value[index < 0 ? index + value.length : index]
-  if (value instanceof Tuple) return value.items[index < 0 ? index + value.items.length : index]
+  if (value instanceof Tuple || value instanceof Range) return value.items[index < 0 ? index + value.items.length : index]
   const text = textOf(value)
   if (text === null) return undefined
   const character = characterAt(context, text, index)
@@ -131,30 +122,29 @@ function characterAt(context: Context, text: string, index: number): string | un
 export function slice(context: Context, value: Value, start: Value, stop: Value, step: Value): Value {
   if (value instanceof Undefined) throw undefinedError(value)
   const text = textOf(value)
-  const items = text !== null ? null : isList(value) ? value : value instanceof Tuple ? value.items : undefined
-  if (items === undefined) {
-    if (value instanceof Dict) throw typeError("unhashable type: 'slice'")
-    throw typeError(`'${typeName(value)}' object is not subscriptable`)
-  }
   if (text !== null) {
-    context.budget.characters(text.length)
-    const isSimple = isPlain(text)
-    const length = isSimple ? text.length : lengthOfText(text)
-    const [from, to, by] = bounds(length, start, stop, step)
-    const result =
-      isSimple && by === 1
-        ? text.slice(from, Math.max(from, to))
-        : picked(isSimple ? text : Array.from(text), from, to, by).join('')
-    return value instanceof Markup ? new Markup(result) : result
+    const picks = slicedText(context, text, start, stop, step)
+    return value instanceof Markup ? new Markup(picks) : picks
   }
-  const [from, to, by] = bounds(items?.length ?? 0, start, stop, step)
+  if (value instanceof Dict) throw typeError("unhashable type: 'slice'")
+  const items = isList(value) ? value : value instanceof Tuple || value instanceof Range ? value.items : null
+  if (!items) throw typeError(`'${typeName(value)}' object is not subscriptable`)
+  const [from, to, by] = bounds(items.length, start, stop, step)
   if (value instanceof Range) {
-    context.budget.step(value.length)
+    context.budget.step(items.length)
     return value.part(from, to, by)
   }
-  const picks = picked(items ?? [], from, to, by)
+  const picks = picked(items, from, to, by)
   context.budget.step(picks.length)
   return value instanceof Tuple ? new Tuple(picks) : picks
+}
+
+function slicedText(context: Context, text: string, start: Value, stop: Value, step: Value): string {
+  context.budget.characters(text.length)
+  const isSimple = isPlain(text)
+  const [from, to, by] = bounds(isSimple ? text.length : lengthOfText(text), start, stop, step)
+  if (isSimple && by === 1) return text.slice(from, Math.max(from, to))
+  return picked(isSimple ? text : Array.from(text), from, to, by).join('')
 }
 
 function picked<Item>(items: ArrayLike<Item>, from: number, to: number, by: number): Item[] {

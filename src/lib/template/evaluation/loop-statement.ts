@@ -32,7 +32,7 @@ export function loop(compiler: Compiler, node: NodeOf<'For'>): Execute {
 }
 
 function partsOf(compiler: Compiler, node: NodeOf<'For'>): Parts {
-  const usesLoop = node.isRecursive || undeclared(node.body, ['loop']).size > 0
+  const usesLoop = node.isRecursive || undeclared(node.body, ['loop']).size > 0 || compiler.shared.loopsAroundScoped.has(node)
   let loopSlot: Slot | null = null
   const open = (prepare: (symbols: Symbols) => void) =>
     node.isRecursive ? compiler.innerFunction(prepare) : compiler.inner(prepare)
@@ -127,10 +127,10 @@ function runLoop(parts: Parts, current: Loop, frame: Frame, output: Parameters<E
 
 function recursive(parts: Parts, itemsOf: (frame: Frame) => Value): Execute {
   const runLevel = (outer: Frame, iterable: Value, depth: number, output: Parameters<Execute>[1]) => {
-    const frame = new Frame(outer.run, outer)
+    const frame = new Frame(outer.instance, outer)
     const recurse = (next: Value, nextDepth: number): Value => {
       if (nextDepth > budgets.calls) throw new BudgetExceeded('calls')
-      return outer.run.nested(() => capture((_frame, inner) => runLevel(outer, next, nextDepth, inner), frame))
+      return outer.run.nested(outer.instance, () => capture((_frame, inner) => runLevel(outer, next, nextDepth, inner), frame))
     }
     runLoop(parts, newLoop(parts, frame, iterableOf(frame, iterable), depth, recurse), frame, output)
   }

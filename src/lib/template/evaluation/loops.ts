@@ -1,8 +1,7 @@
 import { typeError } from '../values/arguments.js'
 import { areEqual } from '../values/iteration.js'
-import { Callable, Once, Undefined, type Value } from '../values/values.js'
+import { Callable, Once, Printed, Undefined, type Value } from '../values/values.js'
 import type { Frame } from './frame.js'
-import { Printed } from './globals.js'
 
 type Options = {
   frame: Frame
@@ -13,6 +12,9 @@ type Options = {
   /** `loop(…)` of a recursive loop. */
   recurse: ((iterable: Value, depth: number) => Value) | null
 }
+
+/** An item, which may be None. */
+const orAbsent = (item: Value | undefined, what: string) => (item === undefined ? new Undefined(what) : item)
 
 /** A loop that is under way, and what `loop` tells of it. Items are taken one ahead only where that is asked for, as in Jinja2. */
 export class Loop {
@@ -109,8 +111,8 @@ export class Loop {
     ['last', (loop) => loop.#peek() === undefined],
     ['depth', (loop) => loop.#options.depth + 1],
     ['depth0', (loop) => loop.#options.depth],
-    ['previtem', (loop) => loop.#previous ?? new Undefined('there is no previous item')],
-    ['nextitem', (loop) => loop.#peek() ?? new Undefined('there is no next item')],
+    ['previtem', (loop) => orAbsent(loop.#previous, 'there is no previous item')],
+    ['nextitem', (loop) => orAbsent(loop.#peek(), 'there is no next item')],
     ['cycle', (loop) => new Callable('method', (args) => loop.#cycle(args))],
     ['changed', (loop) => new Callable('method', (args) => loop.#isChanged(args))],
   ])

@@ -1,7 +1,8 @@
 import type { NodeOf, TemplateNode } from '../syntax/nodes.js'
 import { syntax } from '../template-error.js'
 import { typeError } from '../values/arguments.js'
-import { Callable, Dict, reprString, Tuple, Undefined, type Value } from '../values/values.js'
+import { reprString } from '../values/python-literals.js'
+import { type Callable, Dict, Macro as MacroValue, Tuple, Undefined, type Value } from '../values/values.js'
 import type { Compiler } from './compiler.js'
 import { expression } from './expressions.js'
 import { capture, type Evaluate, type Execute, Frame, missing } from './frame.js'
@@ -22,15 +23,20 @@ type Macro = {
 /** A macro, or the body of a `call` block, which has no name. */
 export function macro(compiler: Compiler, node: NodeOf<'Macro' | 'CallBlock'>, name: string | null): Evaluate {
   const compiled = compile(compiler, node, name)
-  const kind = `Macro ${compiled.label}`
+  const parameters = compiled.parameters.map((parameter) => parameter.name)
+  const { kwargs, varargs } = compiled.extras
+  const extras = { kwargs: kwargs !== null, varargs: varargs !== null, caller: compiled.takesCaller }
   return (frame) => {
-    const call: Callable['call'] = (args, kwargs) =>
-      frame.run.nested(() => {
-        const own = new Frame(frame.run, frame)
-        fill(compiled, own, args, kwargs)
+    const call: Callable['call'] = (args, kwargs) => {
+      const own = new Frame(frame.instance, frame)
+      fill(compiled, own, args, kwargs)
+      return frame.run.nested(frame.instance, () => {
+        fillDefaults(compiled, own)
+        compiled.enter(own)
         return capture(compiled.run, own)
       })
-    return new Callable(kind, call)
+    }
+    return new MacroValue(name, parameters, extras, call)
   }
 }
 
@@ -59,7 +65,7 @@ function compile(compiler: Compiler, node: NodeOf<'Macro' | 'CallBlock'>, name: 
     extras: { caller: slotOf('caller'), kwargs: slotOf('kwargs'), varargs: slotOf('varargs') },
     takesCaller: used.has('caller') || explicitCaller !== undefined,
     enter: inner.entry(),
-    run: inner.body(node.body),
+    run: inner.apart().body(node.body),
   }
 }
 
@@ -84,10 +90,12 @@ function fill(macro: Macro, frame: Frame, args: readonly Value[], kwargs: Readon
   parameters.forEach(({ name, slot }, index) => {
     const value = index < args.length ? args[index] : open.get(name)
     if (index >= args.length) open.delete(name)
-    frame.slots[slot.index] = value ?? missing
+    // None is null, and is given.
+    frame.slots[slot.index] = value === undefined ? missing : value
   })
   if (extras.caller) {
-    frame.slots[extras.caller.index] = open.get('caller') ?? new Undefined('No caller defined')
+    const caller = open.get('caller')
+    frame.slots[extras.caller.index] = caller === undefined ? new Undefined('No caller defined') : caller
     open.delete('caller')
   }
   if (extras.kwargs) frame.slots[extras.kwargs.index] = Dict.from(open)
@@ -96,11 +104,13 @@ function fill(macro: Macro, frame: Frame, args: readonly Value[], kwargs: Readon
   else if (args.length > parameters.length) {
     throw typeError(`macro ${label} takes not more than ${parameters.length} argument(s)`)
   }
+}
+
+function fillDefaults({ parameters }: Macro, frame: Frame): void {
   for (const { name, slot, byDefault } of parameters) {
     if (frame.slots[slot.index] !== missing) continue
     frame.slots[slot.index] = byDefault ? byDefault(frame) : new Undefined(`parameter ${reprString(name)} was not provided`)
   }
-  macro.enter(frame)
 }
 
 function refuseKeywords(label: string, open: ReadonlyMap<string, Value>): void {

@@ -2,7 +2,6 @@ import { textFor } from '../values/iteration.js'
 import { Markup, Undefined, type Value } from '../values/values.js'
 import type { Run } from './frame.js'
 import { MissingVariable } from './frame.js'
-import { Printed, Range } from './globals.js'
 
 /** The text of a value, as `{{ … }}` and `~` have it. */
 export function printed(run: Run, value: Value): string {
@@ -13,7 +12,5 @@ export function printed(run: Run, value: Value): string {
     return ''
   }
   if (value instanceof Markup) return value.text
-  if (value instanceof Range) return value.printed
-  if (value instanceof Printed) return value.print()
   return textFor(run.context, value)
 }

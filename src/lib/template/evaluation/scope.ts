@@ -17,16 +17,22 @@ export type Slot = { readonly scope: FunctionScope; readonly index: number }
 /** How a slot gets its first value where the part begins. */
 export type Load = { kind: 'parameter' } | { kind: 'variable'; name: string } | { kind: 'alias'; of: Slot } | { kind: 'missing' }
 
+/** A name that a part sets, its slot, and whether it is looked up where nothing is in that. */
+export type Local = { name: string; index: number; isVariable: boolean }
+
 export class Symbols {
   /** Shared between the branches of an `if`, in which a name has one slot. */
   #slots = new Map<string, Slot>()
   #known = new Map<string, Slot>()
   #loads = new Map<Slot, Load>()
   #stores = new Set<string>()
+  #locals: Local[] | null = null
 
   constructor(
     readonly scope: FunctionScope,
     readonly parent: Symbols | null,
+    /** For a branch: the part it is of, which it adds to and does not change. */
+    readonly before: Symbols | null = null,
   ) {}
 
   get loads(): ReadonlyMap<Slot, Load> {
@@ -37,9 +43,18 @@ export class Symbols {
     return new Set(Array.from(this.#stores, (name) => this.#known.get(name)))
   }
 
+  /** Each name that the part sets, once all of it is noted. */
+  get locals(): readonly Local[] {
+    this.#locals ??= Array.from(this.#stores).flatMap((name) => {
+      const slot = this.#known.get(name)
+      return slot ? { name, index: slot.index, isVariable: this.#loads.get(slot)?.kind === 'variable' } : []
+    })
+    return this.#locals
+  }
+
   find(name: string): Slot | undefined {
     for (let symbols: Symbols | null = this; symbols; symbols = symbols.parent) {
-      const slot = symbols.#known.get(name)
+      const slot = symbols.#own(name)
       if (slot) return slot
     }
     return undefined
@@ -59,7 +74,7 @@ export class Symbols {
 
   store(name: string): void {
     this.#stores.add(name)
-    if (this.#known.has(name)) return
+    if (this.#own(name)) return
     const outer = this.parent?.find(name)
     this.#define(name, outer ? { kind: 'alias', of: outer } : { kind: 'missing' })
   }
@@ -71,32 +86,37 @@ export class Symbols {
 
   /** A name that a branch sets has the value from outside where that branch is not taken. */
   branches(visits: ((symbols: Symbols) => void)[]): void {
-    const copies = visits.map((visit) => {
-      const copy = this.#copy()
-      visit(copy)
-      return copy
+    const branches = visits.map((visit) => {
+      const branch = new Symbols(this.scope, this.parent, this)
+      branch.#slots = this.#slots
+      visit(branch)
+      return branch
     })
-    const before = new Set(this.#stores)
-    for (const copy of copies) {
-      for (const [name, slot] of copy.#known) this.#known.set(name, slot)
-      for (const [slot, load] of copy.#loads) this.#loads.set(slot, load)
-      for (const name of copy.#stores) this.#stores.add(name)
+    const stored = new Set(branches.flatMap((branch) => Array.from(branch.#stores).filter((name) => !this.#hasStored(name))))
+    for (const branch of branches) {
+      for (const [name, slot] of branch.#known) this.#known.set(name, slot)
+      for (const [slot, load] of branch.#loads) this.#loads.set(slot, load)
+      for (const name of branch.#stores) this.#stores.add(name)
     }
-    for (const name of this.#stores) {
-      const slot = this.#known.get(name)
-      if (before.has(name) || !slot) continue
+    for (const name of stored) {
+      const slot = this.#own(name)
       const outer = this.parent?.find(name)
-      this.#loads.set(slot, outer ? { kind: 'alias', of: outer } : { kind: 'variable', name })
+      if (slot) this.#loads.set(slot, outer ? { kind: 'alias', of: outer } : { kind: 'variable', name })
     }
   }
 
-  #copy(): Symbols {
-    const copy = new Symbols(this.scope, this.parent)
-    copy.#slots = this.#slots
-    copy.#known = new Map(this.#known)
-    copy.#loads = new Map(this.#loads)
-    copy.#stores = new Set(this.#stores)
-    return copy
+  /** The slot of a name that this part has, or has from before where it is a branch. */
+  #own(name: string): Slot | undefined {
+    for (let symbols: Symbols | null = this; symbols; symbols = symbols.before) {
+      const slot = symbols.#known.get(name)
+      if (slot) return slot
+    }
+    return undefined
+  }
+
+  #hasStored(name: string): boolean {
+    for (let symbols: Symbols | null = this; symbols; symbols = symbols.before) if (symbols.#stores.has(name)) return true
+    return false
   }
 
   #define(name: string, load: Load): Slot {
@@ -134,6 +154,10 @@ const noters: { [Name in TemplateNode['typename']]?: (symbols: Symbols, node: No
   },
   For: (symbols, node) => note(symbols, node.arr),
   Macro: (symbols, node) => symbols.store(node.name.value),
+  Import: (symbols, node) => symbols.store(node.target.value),
+  FromImport: (symbols, node) => {
+    for (const { target } of node.names) symbols.store(target.value)
+  },
   CallBlock: (symbols, node) => note(symbols, node.call),
   Capture: ignored,
   Block: ignored,
@@ -147,7 +171,19 @@ const noters: { [Name in TemplateNode['typename']]?: (symbols: Symbols, node: No
   },
   If: (symbols, node) => {
     note(symbols, node.cond)
-    symbols.branches([(branch) => note(branch, node.body), (branch) => note(branch, node.else_)])
+    const elifs: NodeOf<'If'>[] = []
+    let rest = node.else_
+    for (; rest?.typename === 'If'; rest = rest.else_) elifs.push(rest)
+    symbols.branches([
+      (branch) => note(branch, node.body),
+      (branch) => {
+        for (const elif of elifs) {
+          note(branch, elif.cond)
+          branch.branches([(inner) => note(inner, elif.body)])
+        }
+      },
+      (branch) => note(branch, rest),
+    ])
   },
 }
 
@@ -170,25 +206,61 @@ export function undeclared(node: TemplateNode | null, names: readonly string[]):
   return found
 }
 
+/** In Jinja2's order, in which a name that is set hides what follows, even where that is not within. */
 function seek(node: TemplateNode, open: Set<string>, found: Set<string>): void {
-  if (node.typename === 'Symbol') {
-    if (open.has(node.value)) found.add(node.value)
-  } else if (node.typename === 'Set') {
-    seek(node.value, open, found)
-    for (const name of namesOf(node.target)) open.delete(name)
-  } else if (node.typename === 'For') {
-    for (const name of namesOf(node.name)) open.delete(name)
-    for (const child of childNodes(node).slice(1)) seek(child, open, found)
-  } else if (node.typename === 'Filter' || node.typename === 'Test') {
-    for (const child of childNodes(node)) if (child !== node.name) seek(child, open, found)
-  } else if (node.typename === 'KeywordArgs') {
-    for (const pair of node.children) seek(pair.value, open, found)
-  } else if (node.typename !== 'Block') {
-    for (const child of childNodes(node)) seek(child, open, found)
-  }
+  const special = seekers[node.typename] as ((node: TemplateNode, open: Set<string>, found: Set<string>) => void) | undefined
+  if (special) special(node, open, found)
+  else for (const child of childNodes(node)) seek(child, open, found)
 }
 
-function namesOf(target: TemplateNode): string[] {
-  if (target.typename === 'Symbol') return [target.value]
-  return target.typename === 'Tuple' ? target.children.flatMap(namesOf) : []
+const seekers: { [Name in TemplateNode['typename']]?: (node: NodeOf<Name>, open: Set<string>, found: Set<string>) => void } = {
+  Symbol: (node, open, found) => {
+    if (open.has(node.value)) found.add(node.value)
+  },
+  Set: (node, open, found) => {
+    close(open, node.target)
+    seek(node.value, open, found)
+  },
+  For: (node, open, found) => {
+    close(open, node.name)
+    for (const part of [node.arr, node.body, node.else_, node.test]) if (part) seek(part, open, found)
+  },
+  With: (node, open, found) => {
+    for (const { key } of node.pairs) close(open, key)
+    for (const { value } of node.pairs) seek(value, open, found)
+    seek(node.body, open, found)
+  },
+  Macro: (node, open, found) => {
+    seekSignature(node.args, open, found)
+    seek(node.body, open, found)
+  },
+  CallBlock: (node, open, found) => {
+    seek(node.call, open, found)
+    seekSignature(node.args, open, found)
+    seek(node.body, open, found)
+  },
+  Filter: (node, open, found) => seek(node.args, open, found),
+  Test: (node, open, found) => {
+    seek(node.target, open, found)
+    seek(node.args, open, found)
+  },
+  KeywordArgs: (node, open, found) => {
+    for (const pair of node.children) seek(pair.value, open, found)
+  },
+  Import: ignored,
+  FromImport: ignored,
+  Block: ignored,
+}
+
+function seekSignature(args: TemplateNode, open: Set<string>, found: Set<string>): void {
+  const parameters = childNodes(args)
+  const defaults = parameters.flatMap((node) => (node.typename === 'KeywordArgs' ? node.children : []))
+  for (const node of parameters) close(open, node)
+  for (const { key } of defaults) close(open, key)
+  for (const { value } of defaults) seek(value, open, found)
+}
+
+function close(open: Set<string>, target: TemplateNode): void {
+  if (target.typename === 'Symbol') open.delete(target.value)
+  else if (target.typename === 'Tuple') for (const child of target.children) close(open, child)
 }

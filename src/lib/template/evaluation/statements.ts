@@ -1,12 +1,14 @@
 import { childNodes, type NodeName, type NodeOf, type TemplateNode } from '../syntax/nodes.js'
 import { quote, unsupported } from '../template-error.js'
 import { assigner } from './assignment.js'
-import { Compiler } from './compiler.js'
-import { call, condition, expression } from './expressions.js'
-import { type Execute, Frame } from './frame.js'
+import { block } from './blocks.js'
+import type { Compiler } from './compiler.js'
+import { call, captureIn, condition, expression } from './expressions.js'
+import type { Execute } from './frame.js'
 import { loop } from './loop-statement.js'
 import { macro } from './macros.js'
 import { printed } from './printing.js'
+import { extend, importModule, importNames, include } from './references.js'
 import { note, noteParameters } from './scope.js'
 
 /** Turns the statements of a part into a function that writes its text. */
@@ -29,7 +31,10 @@ export function body(compiler: Compiler, node: TemplateNode | null): Execute {
 
 function addStatement(compiler: Compiler, node: TemplateNode, statements: Execute[]): void {
   if (node.typename === 'Output') {
-    for (const child of node.children) statements.push(outputOf(compiler, child))
+    for (const child of node.children) {
+      const execute = outputOf(compiler, child)
+      statements.push(compiler.standing.givesWay && !captureIn(child) ? unlessExtended(execute) : execute)
+    }
     return
   }
   const compile = compilers[node.typename] as ((compiler: Compiler, node: TemplateNode) => Execute) | undefined
@@ -54,6 +59,13 @@ function outputOf(compiler: Compiler, node: TemplateNode): Execute {
     const value = evaluate(frame)
     run.at = node
     output.write(typeof value === 'string' ? value : printed(run, value))
+  }
+}
+
+/** What stands outside of blocks in a template that extends another one is not printed, a `filter` block excepted. */
+function unlessExtended(execute: Execute): Execute {
+  return (frame, output) => {
+    if (!frame.instance.parent) execute(frame, output)
   }
 }
 
@@ -83,6 +95,10 @@ const compilers: { [Name in NodeName]?: (compiler: Compiler, node: NodeOf<Name>)
   Set: assignment,
   With: withValues,
   Block: block,
+  Include: include,
+  Extends: extend,
+  Import: importModule,
+  FromImport: importNames,
   Macro: (compiler, node) => {
     const make = macro(compiler, node, node.name.value)
     const assign = assigner(compiler, node.name)
@@ -109,7 +125,7 @@ function conditional(compiler: Compiler, node: NodeOf<'If'>): Execute {
 }
 
 function assignment(compiler: Compiler, node: NodeOf<'Set'>): Execute {
-  const evaluate = expression(compiler, node.value)
+  const evaluate = expression(node.isBlock ? compiler.apart() : compiler, node.value)
   const { target } = node
   const assign = assigner(compiler, target)
   return (frame) => {
@@ -135,17 +151,6 @@ function withValues(compiler: Compiler, node: NodeOf<'With'>): Execute {
       assign(frame, result)
     }
     run(frame, output)
-  }
-}
-
-/** Sees what the template has set outside of everything, and nothing of what is around it. */
-function block(compiler: Compiler, node: NodeOf<'Block'>): Execute {
-  const inner = Compiler.forFunction(compiler, false, (symbols) => note(symbols, node.body))
-  const [enter, run] = [inner.entry(), body(inner, node.body)]
-  return (frame, output) => {
-    const own = new Frame(frame.run, null)
-    enter(own)
-    run(own, output)
   }
 }
 

@@ -1,7 +1,8 @@
 import { typeError, valueError } from '../values/arguments.js'
 import { checkDepth, order } from '../values/iteration.js'
 import type { Context } from '../values/operations.js'
-import { Dict, isFloat, isList, numberOf, reprFloat, Tuple, textOf, typeName, type Value } from '../values/values.js'
+import { reprFloat } from '../values/python-literals.js'
+import { Dict, isFloat, isList, numberOf, Tuple, textOf, typeName, type Value } from '../values/values.js'
 
 /** Python's `json.dumps(value, sort_keys=True)`, with what means something in HTML escaped as well. */
 export function toJson(context: Context, value: Value, indentation: string | null): string {

@@ -1,5 +1,5 @@
-import { add } from '../values/addition.js'
 import { bind, flag, notSupported, toIndex, typeError, undefinedError } from '../values/arguments.js'
+import { binary } from '../values/arithmetic.js'
 import { firstOf, isIterable, lengthOf, textFor, toIterable } from '../values/iteration.js'
 import { like } from '../values/markup.js'
 import { methodOf } from '../values/methods.js'
@@ -12,6 +12,7 @@ import {
   numberOf,
   Once,
   OperationError,
+  Range,
   Tuple,
   textOf,
   typeName,
@@ -120,6 +121,7 @@ function reverse(context: Context, value: Value, given: Arguments): Value {
 
 function reversedKind(value: Value): string {
   if (isList(value)) return 'list_reverseiterator'
+  if (value instanceof Range) return 'range_iterator'
   if (value instanceof Tuple || value instanceof Undefined) return 'reversed'
   return value instanceof View ? `dict_reverse${value.kind.slice(5, -1)}iterator` : 'dict_reversekeyiterator'
 }
@@ -129,18 +131,13 @@ function unique(context: Context, value: Value, given: Arguments): Value {
   const getter = attributeGetter(context, attribute)
   const seen = new Dict()
   const items = toIterable(context, value).filter((item) => {
-    const key = hashable(getter(item))
+    const key = getter(item)
     const comparable = flag(isCaseSensitive) ? key : ignoringCase(context, key)
     if (seen.has(comparable)) return false
     seen.set(comparable, null)
     return true
   })
   return generator(items)
-}
-
-/** All undefined values are equal. */
-function hashable(value: Value): Value {
-  return value instanceof Undefined ? new Tuple(['undefined', new Tuple([])]) : value
 }
 
 function items(_context: Context, value: Value, given: Arguments): Value {
@@ -155,7 +152,7 @@ function sum(context: Context, value: Value, given: Arguments): Value {
   if (textOf(start) !== null) throw typeError("sum() can't sum strings [use ''.join(seq) instead]")
   const getter = attributeGetter(context, attribute)
   let total = start
-  for (const item of toIterable(context, value)) total = add(context, total, attribute === null ? item : getter(item))
+  for (const item of toIterable(context, value)) total = binary('Add', context, total, attribute === null ? item : getter(item))
   return total
 }
 

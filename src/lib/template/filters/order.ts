@@ -1,4 +1,4 @@
-import { bind, flag, undefinedError } from '../values/arguments.js'
+import { asSwitch, bind, flag, undefinedError } from '../values/arguments.js'
 import { areEqual, order, toIterable } from '../values/iteration.js'
 import type { Arguments, Context, Filter } from '../values/operations.js'
 import { Dict, NamedTuple, OperationError, Tuple, textOf, typeName, Undefined, type Value } from '../values/values.js'
@@ -24,7 +24,7 @@ function sort(context: Context, value: Value, given: Arguments): Value {
     const keys = getter(item)
     return { key: flag(isCaseSensitive) ? keys : keys.map((key) => ignoringCase(context, key)), item }
   })
-  return sorted(keyed, flag(isReversed), (a, b) => orderLists(context, a, b))
+  return sorted(keyed, asSwitch(isReversed), (a, b) => orderLists(context, a, b))
 }
 
 /** By the first keys that differ: equal ones need have no order, and may even be undefined. */
@@ -47,7 +47,7 @@ function dictsort(context: Context, value: Value, given: Arguments): Value {
     const key = entry[place] ?? null
     return { key: flag(isCaseSensitive) ? key : ignoringCase(context, key), item: new Tuple(entry) }
   })
-  return sorted(keyed, flag(isReversed), (a, b) => order(context, a, b))
+  return sorted(keyed, asSwitch(isReversed), (a, b) => order(context, a, b))
 }
 
 const extreme =

@@ -1,8 +1,8 @@
-import { checkDepth, order } from '../values/iteration.js'
+import { checkDepth, order, reprFor } from '../values/iteration.js'
 import type { Context } from '../values/operations.js'
 import { isSpace } from '../values/python-case.js'
 import { lengthOfText, splitLines } from '../values/python-text.js'
-import { Dict, isList, OperationError, repr, Tuple, type Value } from '../values/values.js'
+import { Dict, isList, NamedTuple, OperationError, repr, Tuple, type Value } from '../values/values.js'
 
 /** Python's `pprint.pformat`: on one line of 80 where it fits, else an item a line, dicts by their keys. */
 export function prettyPrint(context: Context, value: Value): string {
@@ -28,7 +28,7 @@ class PrettyPrinter {
     const inner = { ...place, level: place.level + 1 }
     if (typeof value === 'string') return this.#text(value, inner)
     if (isList(value)) return `[${this.#items(value, inner, 1)}]`
-    if (value instanceof Tuple) {
+    if (value instanceof Tuple && !(value instanceof NamedTuple)) {
       const end = value.items.length === 1 ? ',)' : ')'
       return `(${this.#items(value.items, inner, end.length)}${end}`
     }
@@ -44,11 +44,12 @@ class PrettyPrinter {
 
   #line(value: Value): string {
     if (isList(value)) return `[${value.map((item) => this.#onOneLine(item)).join(', ')}]`
-    if (value instanceof Tuple) {
+    if (value instanceof Tuple && !(value instanceof NamedTuple)) {
       const items = value.items.map((item) => this.#onOneLine(item)).join(', ')
       return value.items.length === 1 ? `(${items},)` : `(${items})`
     }
-    if (!(value instanceof Dict)) return repr(value)
+    // A tuple with names is printed as it stands, its dicts not by their keys.
+    if (!(value instanceof Dict)) return reprFor(this.#context, value)
     return `{${this.#sorted(value)
       .map(([key, item]) => `${this.#onOneLine(key)}: ${this.#onOneLine(item)}`)
       .join(', ')}}`

@@ -80,15 +80,12 @@ function isSame(value: Value, other: Value): boolean {
   return value === other
 }
 
-/** Python can hash these, which are the same as themselves only. */
-const isOpaque = (value: Value) => value instanceof Undefined || value instanceof Callable || value instanceof Attributes
-
 const named = (name: string, isKnown: (name: string) => boolean) =>
   about(name, (value) => {
     const text = textOf(value)
     if (text !== null) return isKnown(text)
     // Only what can be a key can be looked for.
-    return isOpaque(value) ? false : new Dict().has(value)
+    return new Dict().has(value)
   })
 
 export const tests: ReadonlyMap<string, Test> = new Map<string, Test>([

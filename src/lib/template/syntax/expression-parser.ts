@@ -347,6 +347,13 @@ export class ExpressionParser extends parser.Parser<TemplateNode> {
     return { typename: 'Symbol', ...at(token), value }
   }
 
+  /** Without a name, the tag is the one that comes next. */
+  override advanceAfterBlockEnd(tagName = this.next().value): Token {
+    const end = this.next()
+    if (end.type !== 'block-end') throw syntax(`Expected "%}" here, to end the tag ${quote(tagName)}.`, end)
+    return end
+  }
+
   protected isName(name: string): boolean {
     const token = this.current()
     return token.type === 'symbol' && token.value === name

@@ -7,16 +7,11 @@ const maxMarks = 20_000
 const maxBracketDepth = 100
 const maxPrefixRun = 20
 
-export const textInstead = 'is not supported yet. Put the text in this prompt.'
 const conditionInstead = 'is not Jinja. Use "if" and "elif".'
 const loopInstead = 'is not Jinja. Use "for".'
 const notYet = 'is not supported yet.'
 
 const unsupportedTags = new Map([
-  ['include', textInstead],
-  ['extends', textInstead],
-  ['import', textInstead],
-  ['from', textInstead],
   ['switch', conditionInstead],
   ['ifAsync', conditionInstead],
   ['asyncEach', loopInstead],

@@ -1,7 +1,8 @@
 import type { Token } from 'nunjucks/src/parser.js'
-import { quote, syntax, tooComplex, unsupported } from '../template-error.js'
-import { at, ExpressionParser, listOf, maxTreeDepth } from './expression-parser.js'
-import type { NodeOf, TemplateNode } from './nodes.js'
+import { quote, syntax, tooComplex } from '../template-error.js'
+import { CompositionParser } from './composition-parser.js'
+import { at, listOf, maxTreeDepth } from './expression-parser.js'
+import { childNodes, type NodeOf, type TemplateNode } from './nodes.js'
 import type { TokenStream } from './token-stream.js'
 
 const maxBlockDepth = 100
@@ -10,7 +11,7 @@ const maxBlockDepth = 100
  * Reads tags by Jinja2's grammar. Adds `with`, `print`, filters of a `set` block, and the condition and "recursive" of a
  * loop, and bounds the recursion from tag to tag; that within a tag the scan bounds.
  */
-export class StatementParser extends ExpressionParser {
+export class StatementParser extends CompositionParser {
   readonly #stream: TokenStream
   readonly #blocks = new Set<string>()
   #blockDepth = 0
@@ -34,6 +35,10 @@ export class StatementParser extends ExpressionParser {
   override parseStatement(): TemplateNode | null {
     if (this.isName('with')) return this.#with()
     if (this.isName('print')) return this.#print()
+    if (this.isName('include')) return this.parseIncludeTag()
+    if (this.isName('extends')) return this.parseExtendsTag()
+    if (this.isName('import')) return this.parseImportTag()
+    if (this.isName('from')) return this.parseFromTag()
     return super.parseStatement()
   }
 
@@ -98,7 +103,7 @@ export class StatementParser extends ExpressionParser {
 
   override parseMacro(): TemplateNode {
     const start = this.next()
-    const name = this.#name()
+    const name = this.parseName()
     const args = this.#signature()
     this.#endOfTag(start)
     const body = this.parseUntilBlocks('endmacro')
@@ -129,18 +134,18 @@ export class StatementParser extends ExpressionParser {
 
   override parseBlock(): TemplateNode {
     const start = this.next()
-    const name = this.#name()
+    const name = this.parseName()
     if (this.#blocks.has(name.value)) throw syntax(`The block ${quote(name.value)} is defined twice.`, name)
     this.#blocks.add(name.value)
-    for (const word of ['scoped', 'required']) {
-      if (this.isName(word)) throw unsupported(`"${word}" of a block is not supported yet.`, this.current())
-    }
+    const isScoped = this.skipSymbol('scoped')
+    const isRequired = this.skipSymbol('required')
     this.#endOfTag(start)
     const body = this.parseUntilBlocks('endblock')
+    if (isRequired) checkRequired(body)
     this.next()
     this.skipSymbol(name.value)
     this.advanceAfterBlockEnd('endblock')
-    return { typename: 'Block', ...at(start), name, isScoped: false, isRequired: false, body }
+    return { typename: 'Block', ...at(start), name, isScoped, isRequired, body }
   }
 
   #with(): TemplateNode {
@@ -183,9 +188,9 @@ export class StatementParser extends ExpressionParser {
   }
 
   #namespaceTarget(): TemplateNode {
-    const target = this.#name()
+    const target = this.parseName()
     this.next()
-    const name = this.#name()
+    const name = this.parseName()
     return {
       typename: 'LookupVal',
       ...at(target),
@@ -193,12 +198,6 @@ export class StatementParser extends ExpressionParser {
       val: { typename: 'Literal', ...at(name), value: name.value },
       isAttribute: true,
     }
-  }
-
-  #name(): NodeOf<'Symbol'> {
-    const token = this.next()
-    if (token.type !== 'symbol') throw syntax(`Expected a name, not ${quote(token.value)}.`, token)
-    return { typename: 'Symbol', ...at(token), value: token.value }
   }
 
   /** Reads filters now, to apply them to what follows the tag. */
@@ -217,7 +216,7 @@ export class StatementParser extends ExpressionParser {
     const defaults: NodeOf<'Pair'>[] = []
     while (!this.skip('right-paren')) {
       if (parameters.length + defaults.length > 0) this.expectType('comma', ',')
-      const key = this.#name()
+      const key = this.parseName()
       if (this.skipValue('operator', '=')) {
         defaults.push({ typename: 'Pair', ...at(key), key, value: this.parseCondition() })
       } else if (defaults.length > 0) throw syntax('A parameter without a default follows one with a default.', key)
@@ -226,6 +225,13 @@ export class StatementParser extends ExpressionParser {
     if (defaults[0]) parameters.push({ typename: 'KeywordArgs', ...at(defaults[0]), children: defaults })
     return listOf(start, parameters)
   }
+}
+
+/** What stands in a block that has to be given elsewhere would never be printed. */
+function checkRequired(body: TemplateNode): void {
+  const text = childNodes(body).flatMap((node) => (node.typename === 'Output' ? node.children : [node]))
+  const printed = text.find((node) => node.typename !== 'TemplateData' || node.value.trim() !== '')
+  if (printed) throw syntax('A block that is required holds only comments and spaces.', printed)
 }
 
 function withInput(filter: TemplateNode, placeholder: TemplateNode, body: TemplateNode): TemplateNode {

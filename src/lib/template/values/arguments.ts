@@ -1,5 +1,5 @@
 import type { Arguments } from './operations.js'
-import { isTruthy, numberOf, OperationError, textOf, typeName, Undefined, type Value } from './values.js'
+import { isTruthy, notSupportedKind, numberOf, OperationError, textOf, typeName, Undefined, type Value } from './values.js'
 
 /** How functions of templates read their arguments, and what they say of wrong ones. */
 
@@ -13,17 +13,20 @@ export function valueError(message: string): OperationError {
 
 /** Where Python would do something that templates here cannot. */
 export function notSupported(message: string): OperationError {
-  return new OperationError('NotSupportedError', message)
+  return new OperationError(notSupportedKind, message)
 }
 
 export function undefinedError(value: Undefined): OperationError {
   return new OperationError('UndefinedError', value.what)
 }
 
+const argumentCount = (count: number) => (count === 1 ? '1 argument' : `${count} arguments`)
+const atMost = (count: number) => (count === 0 ? 'no arguments' : `at most ${argumentCount(count)}`)
+
 /** Puts arguments into the order of their names, undefined where one is not given. The first `required` have to be. */
 export function bind(name: string, given: Arguments, names: readonly string[], required = 0): (Value | undefined)[] {
   if (given.args.length > names.length) {
-    throw typeError(`${name}() takes at most ${names.length} arguments (${given.args.length} given)`)
+    throw typeError(`${name}() takes ${atMost(names.length)} (${given.args.length} given)`)
   }
   const bound: (Value | undefined)[] = names.map((_, index) => given.args[index])
   for (const [key, value] of given.kwargs) {
@@ -41,8 +44,8 @@ export function bind(name: string, given: Arguments, names: readonly string[], r
 export function positional(name: string, given: Arguments, most: number, least = 0): readonly Value[] {
   if (given.kwargs.size > 0) throw typeError(`${name}() takes no keyword arguments`)
   const count = given.args.length
-  if (count > most) throw typeError(`${name}() takes at most ${most} arguments (${count} given)`)
-  if (count < least) throw typeError(`${name}() takes at least ${least} arguments (${count} given)`)
+  if (count > most) throw typeError(`${name}() takes ${atMost(most)} (${count} given)`)
+  if (count < least) throw typeError(`${name}() takes at least ${argumentCount(least)} (${count} given)`)
   return given.args
 }
 
@@ -61,6 +64,11 @@ export function toText(value: Value, what = 'must be str'): string {
   const text = textOf(value)
   if (text === null) throw typeError(`${what}, not ${typeName(value)}`)
   return text
+}
+
+/** Where Python takes a whole number or a boolean and no other value for yes or no. */
+export function asSwitch(value: Value | undefined): boolean {
+  return value !== undefined && toIndex(value) !== 0
 }
 
 export function flag(value: Value | undefined): boolean {

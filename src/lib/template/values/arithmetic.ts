@@ -1,4 +1,5 @@
 import { notSupported, typeError, undefinedError } from './arguments.js'
+import { inversePower, power, quotient } from './exact-floats.js'
 import { escaped } from './markup.js'
 import type { Context } from './operations.js'
 import { percentFormat } from './python-format.js'
@@ -168,7 +169,7 @@ const integers: { [Name in BinaryName]: (a: Numeric, b: Numeric) => Value } = {
     ),
   Div: (a, b) => {
     if (Number(b) === 0) throw zeroDivision('division by zero')
-    return float(toFloat(a) / toFloat(b))
+    return float(quotient(a, b))
   },
   FloorDiv: (a, b) => {
     if (Number(b) === 0) throw zeroDivision('integer division or modulo by zero')
@@ -184,7 +185,7 @@ const integers: { [Name in BinaryName]: (a: Numeric, b: Numeric) => Value } = {
     return exact(a, b, floorModulo, bigModulo)
   },
   Pow: (a, b) => {
-    if (b < 0) return floats.Pow(toFloat(a), toFloat(b))
+    if (b < 0) return a === 0 ? floats.Pow(0, -1) : float(inversePower(a, b) ?? toFloat(a) ** toFloat(b))
     const bits = BigInt(a).toString(2).length
     if (Math.abs(Number(a)) > 1 && (bits - 1) * Number(b) > maxIntegerBits) throw tooLarge()
     return exact(
@@ -223,7 +224,7 @@ const floats: { [Name in BinaryName]: (a: number, b: number) => Value } = {
   FloorDiv: (a, b) => {
     if (b === 0) throw zeroDivision('float floor division by zero')
     const quotient = (a - floatModulo(a, b)) / b
-    if (quotient === 0) return float(a / b < 0 ? -0 : 0)
+    if (quotient === 0) return float(a / b < 0 || Object.is(a / b, -0) ? -0 : 0)
     // The quotient is next to an integer, on either side of it.
     const floor = Math.floor(quotient)
     return float(quotient - floor > 0.5 ? floor + 1 : floor)
@@ -238,7 +239,7 @@ const floats: { [Name in BinaryName]: (a: number, b: number) => Value } = {
       throw notSupported('Complex numbers are not supported.')
     // Python has 1 where JavaScript has NaN.
     if (a === 1 || (a === -1 && !Number.isFinite(b) && !Number.isNaN(b))) return float(1)
-    const result = a ** b
+    const result = power(a, b)
     if (!Number.isFinite(result) && Number.isFinite(a) && Number.isFinite(b)) {
       throw new OperationError('OverflowError', "(34, 'Numerical result out of range')")
     }

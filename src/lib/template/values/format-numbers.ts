@@ -1,7 +1,7 @@
 import { notSupported } from './arguments.js'
 import type { Context } from './operations.js'
+import { reprFloat } from './python-literals.js'
 import { toDigits, toFixed } from './python-numbers.js'
-import { reprFloat } from './values.js'
 
 /** The digits of numbers, for `%` formatting and for format specifications: without sign, width and grouping. */
 

@@ -2,12 +2,12 @@ import { typeError, undefinedError } from './arguments.js'
 import type { Context } from './operations.js'
 import { findText, isPlain, lengthOfText } from './python-text.js'
 import {
-  compare,
   Dict,
-  isEqual,
   isList,
+  numberOf,
   Once,
   OperationError,
+  Range,
   repr,
   str,
   Tuple,
@@ -31,8 +31,8 @@ export function isIterable(value: Value): boolean {
   return textOf(value) !== null || value instanceof Undefined || value instanceof Once || isSized(value)
 }
 
-function isSized(value: Value): value is readonly Value[] | Tuple | Dict | View {
-  return isList(value) || value instanceof Tuple || value instanceof Dict || value instanceof View
+function isSized(value: Value): value is readonly Value[] | Tuple | Dict | View | Range {
+  return isList(value) || value instanceof Dict || hasItems(value)
 }
 
 function itemsOf(context: Context, value: Value): Value[] | null {
@@ -51,7 +51,11 @@ function itemsOf(context: Context, value: Value): Value[] | null {
 
 function plainItems(value: Value): readonly Value[] | null {
   if (isList(value)) return value
-  return value instanceof Tuple || value instanceof View ? value.items : null
+  return hasItems(value) ? value.items : null
+}
+
+function hasItems(value: Value): value is Tuple | View | Range {
+  return value instanceof Tuple || value instanceof View || value instanceof Range
 }
 
 export function charactersOf(context: Context, text: string): string[] {
@@ -106,20 +110,79 @@ export function checkDepth(context: Context, value: Value): void {
   }
 }
 
-/** Python's `==`, paid for. */
+/** Python's `==`: `1 == 1.0 == True`, lists and tuples by their items, dicts whatever their order. */
 export function areEqual(context: Context, a: Value, b: Value): boolean {
   checkDepth(context, a)
   checkDepth(context, b)
-  return isEqual(a, b, () => context.budget.step())
+  return isEqual(context, a, b)
 }
 
-/** Python's order, paid for. NaN, which has none, is as good as equal. */
+function isEqual(context: Context, a: Value, b: Value): boolean {
+  context.budget.step()
+  const [left, right] = [numberOf(a), numberOf(b)]
+  if (left !== null || right !== null) return left !== null && right !== null && compareNumbers(left, right) === 0
+  const [leftText, rightText] = [textOf(a), textOf(b)]
+  if (leftText !== null || rightText !== null) return leftText === rightText
+  if (a instanceof Undefined || b instanceof Undefined) return a instanceof Undefined && b instanceof Undefined
+  if (a instanceof Dict && b instanceof Dict) return areDictsEqual(context, a, b)
+  const pair = itemPair(a, b) ?? (a instanceof Range && b instanceof Range ? [a.items, b.items] : null)
+  if (!pair) return a === b
+  const [first, second] = pair
+  return first.length === second.length && first.every((item, index) => isEqual(context, item, second[index] ?? null))
+}
+
+function areDictsEqual(context: Context, a: Dict, b: Dict): boolean {
+  if (a.size !== b.size) return false
+  for (const [key, value] of a.entries()) {
+    const other = b.get(key)
+    if (other === undefined || !isEqual(context, value, other)) return false
+  }
+  return true
+}
+
+/** The items of two lists or two tuples. */
+function itemPair(a: Value, b: Value): readonly [readonly Value[], readonly Value[]] | null {
+  if (isList(a) && isList(b)) return [a, b]
+  return a instanceof Tuple && b instanceof Tuple ? [a.items, b.items] : null
+}
+
+/** Python's order for `<`, `sort`, `min`, `max`: negative, 0 or positive, NaN where no order exists among floats. Throws `OperationError`. */
 export function order(context: Context, a: Value, b: Value, operator = '<'): number {
   if (a instanceof Undefined) throw undefinedError(a)
   if (b instanceof Undefined) throw undefinedError(b)
   checkDepth(context, a)
   checkDepth(context, b)
-  return compare(a, b, operator, () => context.budget.step())
+  return compare(context, a, b, operator)
+}
+
+function compare(context: Context, a: Value, b: Value, operator: string): number {
+  context.budget.step()
+  const [left, right] = [numberOf(a), numberOf(b)]
+  if (left !== null && right !== null) return compareNumbers(left, right)
+  const [leftText, rightText] = [textOf(a), textOf(b)]
+  if (leftText !== null && rightText !== null) return compareTexts(leftText, rightText)
+  const pair = itemPair(a, b)
+  if (!pair) throw typeError(`'${operator}' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`)
+  const [first, second] = pair
+  for (let index = 0; index < Math.min(first.length, second.length); index += 1) {
+    const [x = null, y = null] = [first[index], second[index]]
+    if (!isEqual(context, x, y)) return compare(context, x, y, operator)
+  }
+  return first.length - second.length
+}
+
+function compareNumbers(a: number | bigint, b: number | bigint): number {
+  return a < b ? -1 : a > b ? 1 : a <= b ? 0 : Number.NaN
+}
+
+/** By code points, as Python does; JavaScript compares UTF-16 units, which puts emoji before some letters. */
+function compareTexts(a: string, b: string): number {
+  const [left, right] = [a[Symbol.iterator](), b[Symbol.iterator]()]
+  for (;;) {
+    const [x, y] = [left.next(), right.next()]
+    if (x.done || y.done) return x.done ? (y.done ? 0 : -1) : 1
+    if (x.value !== y.value) return (x.value.codePointAt(0) ?? 0) - (y.value.codePointAt(0) ?? 0)
+  }
 }
 
 /** Python's `item in container`. */

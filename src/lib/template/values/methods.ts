@@ -2,7 +2,7 @@ import { notSupported, positional, toIndex, valueError } from './arguments.js'
 import { areEqual, lengthOf } from './iteration.js'
 import type { Arguments, Context, Method } from './operations.js'
 import { textMethods } from './text-methods.js'
-import { Dict, isFloat, isInt, isList, Markup, numberOf, OperationError, Tuple, type Value, View } from './values.js'
+import { Dict, isFloat, isInt, isList, Markup, numberOf, Range, Tuple, type Value, View } from './values.js'
 
 /** The methods of Python's values that change nothing. Others of theirs are refused by their name, when they are called. */
 
@@ -12,15 +12,16 @@ type MethodOf<Self> = (context: Context, self: Self, given: Arguments) => Value
 export function methodOf(context: Context, value: Value, name: string): Method | undefined {
   if (typeof value === 'string' || value instanceof Markup) return bound(context, value, name, 'text', textMethods, refused.text)
   if (value instanceof Dict) return bound(context, value, name, 'dict', dictMethods, refused.dict)
-  if (isList(value)) return bound(context, value, name, 'list', sequenceMethods, refused.list)
+  if (isList(value)) return bound(context, value, name, 'list', listMethods, refused.list)
   if (value instanceof Tuple) return bound(context, value, name, 'tuple', sequenceMethods, [])
+  if (value instanceof Range) return bound(context, value, name, 'range', sequenceMethods, [])
   if (typeof value === 'boolean' || isInt(value)) return bound(context, value, name, 'int', intMethods, refused.int)
   if (isFloat(value)) return bound(context, value, name, 'float', floatMethods, refused.float)
   return undefined
 }
 
 const refused = {
-  text: ['encode', 'format_map', 'maketrans', 'translate', 'isascii', 'isprintable'].filter((name) => !textMethods.has(name)),
+  text: ['encode', 'maketrans', 'translate'],
   dict: ['clear', 'fromkeys', 'pop', 'popitem', 'setdefault', 'update'],
   list: ['append', 'clear', 'extend', 'insert', 'pop', 'remove', 'reverse', 'sort'],
   int: ['as_integer_ratio', 'conjugate', 'from_bytes', 'to_bytes'],
@@ -79,12 +80,11 @@ function view(context: Context, kind: 'dict_items' | 'dict_keys' | 'dict_values'
   return new View(kind, Array.from(self.entries(), item))
 }
 
-const itemsOf = (self: Tuple | readonly Value[]) => (self instanceof Tuple ? self.items : self)
+type Sequence = Tuple | Range | readonly Value[]
 
-const sequenceMethods: ReadonlyMap<string, MethodOf<Tuple | readonly Value[]>> = new Map<
-  string,
-  MethodOf<Tuple | readonly Value[]>
->([
+const itemsOf = (self: Sequence): readonly Value[] => (isList(self) ? self : self.items)
+
+const sequenceMethods: ReadonlyMap<string, MethodOf<Sequence>> = new Map<string, MethodOf<Sequence>>([
   [
     'count',
     (context, self, given) => {
@@ -93,10 +93,13 @@ const sequenceMethods: ReadonlyMap<string, MethodOf<Tuple | readonly Value[]>> =
     },
   ],
   ['index', indexInSequence],
+])
+
+const listMethods: ReadonlyMap<string, MethodOf<readonly Value[]>> = new Map<string, MethodOf<readonly Value[]>>([
+  ...sequenceMethods,
   [
     'copy',
     (context, self, given) => {
-      if (self instanceof Tuple) throw new OperationError('UndefinedError', "'tuple object' has no attribute 'copy'")
       positional('copy', given, 0)
       context.budget.step(self.length)
       return [...self]
@@ -104,7 +107,7 @@ const sequenceMethods: ReadonlyMap<string, MethodOf<Tuple | readonly Value[]>> =
   ],
 ])
 
-function indexInSequence(context: Context, self: Tuple | readonly Value[], given: Arguments): Value {
+function indexInSequence(context: Context, self: Sequence, given: Arguments): Value {
   const [wanted = null, start = 0, end] = positional('index', given, 3, 1)
   const items = itemsOf(self)
   const length = lengthOf(context, self)
@@ -142,3 +145,13 @@ const floatMethods: ReadonlyMap<string, MethodOf<Value>> = new Map<string, Metho
     },
   ],
 ])
+
+/** The methods of each type that has any, by their names. */
+export const methods: Readonly<Record<string, { keys(): Iterable<string> }>> = {
+  text: textMethods,
+  dict: dictMethods,
+  list: listMethods,
+  'tuple and range': sequenceMethods,
+  int: intMethods,
+  float: floatMethods,
+}

@@ -13,6 +13,7 @@ import {
   Markup,
   numberOf,
   OperationError,
+  Range,
   repr,
   Tuple,
   textOf,
@@ -73,7 +74,7 @@ class PercentFormatter {
   /** What is no tuple can be taken as one value, or as a mapping that need not be used up. */
   #isSubscriptable(): boolean {
     const values = this.#values
-    return values instanceof Dict || values instanceof Undefined || isList(values)
+    return values instanceof Dict || values instanceof Undefined || values instanceof Range || isList(values)
   }
 
   #emit(text: string): void {

@@ -1,7 +1,8 @@
 import { valueError } from './arguments.js'
 import { isDecimal } from './python-case.js'
+import { reprString } from './python-literals.js'
 import { strip } from './python-text.js'
-import { float, int, OperationError, reprString, type Value } from './values.js'
+import { float, int, OperationError, type Value } from './values.js'
 
 /** Numbers as Python reads, rounds and writes them: exactly, by the binary value of a float, ties to even. Pure. */
 

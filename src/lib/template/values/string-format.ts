@@ -1,4 +1,4 @@
-import { typeError, valueError } from './arguments.js'
+import { typeError, undefinedError, valueError } from './arguments.js'
 import { formatValue } from './format-specification.js'
 import { reprFor, scan, textFor } from './iteration.js'
 import { escapeText, like } from './markup.js'
@@ -9,16 +9,17 @@ import {
   Attributes,
   Dict,
   isList,
+  Macro,
   Markup,
   NamedTuple,
-  Once,
   OperationError,
+  Range,
   repr,
   Tuple,
   textOf,
   typeName,
+  Undefined,
   type Value,
-  View,
 } from './values.js'
 
 /** Python's `text.format(…)`. */
@@ -170,14 +171,19 @@ function pathOf(name: string): { first: string; steps: PathStep[] } {
 
 /** Only the names that our own values have: nothing of Python's or JavaScript's objects is within reach. */
 function attributeOf(value: Value, name: string): Value {
-  const isOpaque = value instanceof Once || value instanceof View
+  if (value instanceof Undefined) throw undefinedError(value)
   const found =
-    value instanceof Attributes && !isOpaque ? value.get(name) : value instanceof NamedTuple ? value.named(name) : undefined
+    value instanceof Attributes || value instanceof Macro
+      ? value.get(name)
+      : value instanceof NamedTuple
+        ? value.named(name)
+        : undefined
   if (found === undefined) throw new OperationError('AttributeError', `'${typeName(value)}' object has no attribute '${name}'`)
   return found
 }
 
 function itemOf(context: Context, value: Value, text: string): Value {
+  if (value instanceof Undefined) throw undefinedError(value)
   const key = /^\d+$/.test(text) ? Number(text) : text
   if (value instanceof Dict) {
     const found = value.get(key)
@@ -185,7 +191,7 @@ function itemOf(context: Context, value: Value, text: string): Value {
     return found
   }
   const characters = textOf(value)
-  const items = value instanceof Tuple ? value.items : isList(value) ? value : null
+  const items = value instanceof Tuple || value instanceof Range ? value.items : isList(value) ? value : null
   if (!items && characters === null) throw typeError(`'${typeName(value)}' object is not subscriptable`)
   if (typeof key === 'string') throw typeError(`${typeName(value)} indices must be integers, not 'str'`)
   if (characters !== null) scan(context, characters)

@@ -1,8 +1,9 @@
-import { bind, flag, positional, toIndex, toText, typeError, valueError } from './arguments.js'
+import { asSwitch, bind, positional, toIndex, toText, typeError, valueError } from './arguments.js'
 import { scan, toIterable } from './iteration.js'
 import { escaped, like } from './markup.js'
 import type { Arguments, Context } from './operations.js'
 import * as cases from './python-case.js'
+import { isPrintable } from './python-literals.js'
 import {
   findLastText,
   findText,
@@ -16,7 +17,7 @@ import {
 } from './python-text.js'
 import { formatFields } from './string-format.js'
 import { joinTexts, replaceText, splitText } from './text-parts.js'
-import { Markup, Tuple, type Value } from './values.js'
+import { Dict, Markup, Tuple, textOf, type Value } from './values.js'
 
 export type Text = string | Markup
 type TextMethod = (context: Context, self: Text, given: Arguments) => Value
@@ -252,9 +253,16 @@ function lines(context: Context, self: Text, given: Arguments): Value {
   const [keepsEnds] = bind('splitlines', given, ['keepends'])
   const text = contentOf(self)
   context.budget.characters(text.length)
-  const parts = splitLines(text, flag(keepsEnds))
+  const parts = splitLines(text, asSwitch(keepsEnds))
   context.budget.step(parts.length)
   return parts.map((part) => like(self, part))
+}
+
+function formatMap(context: Context, self: Text, given: Arguments): Value {
+  const [fields = null] = positional('format_map', given, 1, 1)
+  if (!(fields instanceof Dict)) throw typeError('format_map() takes a mapping')
+  const named = Array.from(fields.entries(), ([key, value]) => [textOf(key) ?? '', value] as const)
+  return formatFields(context, self, { args: [], kwargs: new Map(named) })
 }
 
 const identifier = /^[\p{XID_Start}_]\p{XID_Continue}*$/u
@@ -275,6 +283,7 @@ export const textMethods: ReadonlyMap<string, TextMethod> = new Map<string, Text
   ['replace', replace],
   ['join', join],
   ['format', (context, self, given) => formatFields(context, self, given)],
+  ['format_map', formatMap],
   ['startswith', edged('startswith', (text, edge) => text.startsWith(edge))],
   ['endswith', edged('endswith', (text, edge) => text.endsWith(edge))],
   ['find', found('find', findText, false)],
@@ -291,6 +300,7 @@ export const textMethods: ReadonlyMap<string, TextMethod> = new Map<string, Text
   ['islower', being('islower', cases.isAllLower)],
   ['isupper', being('isupper', cases.isAllUpper)],
   ['istitle', being('istitle', cases.isTitle)],
+  ['isprintable', being('isprintable', (text) => Array.from(text).every(isPrintable))],
   ['isascii', being('isascii', (text) => !/[^\0-\x7f]/.test(text))],
   ['isidentifier', being('isidentifier', (text) => identifier.test(text))],
   ['zfill', zfill],

@@ -1,3 +1,5 @@
+import { reprFloat, reprString } from './python-literals.js'
+
 /**
  * The values of a template, as Python has them: Jinja2 is the reference, and its users know Python's. Plain JavaScript
  * stands for what it can stand for; the rest are small classes without behaviour. Nothing here reads a property by a name
@@ -20,7 +22,7 @@ export class Undefined {
 
 /** An ordered mapping with Python's keys: `1`, `1.0` and `True` are one. */
 export class Dict {
-  readonly #entries = new Map<string | number | bigint, [key: Value, value: Value]>()
+  readonly #entries = new Map<Hash, [key: Value, value: Value]>()
 
   static from(pairs: Iterable<readonly [Value, Value]>): Dict {
     const dict = new Dict()
@@ -52,14 +54,39 @@ export class Dict {
 }
 
 /**
- * Something that can be called, a macro say. `kind` is how it is printed and told apart in tests; a template reaches nothing
- * of it but the call.
+ * Something that can be called, a method say. `kind` is Python's name of its type. A template reaches nothing of it but the
+ * call. What Python prints with an address, which is another each time, has no `printed`.
  */
 export class Callable {
   constructor(
     readonly kind: string,
     readonly call: (args: readonly Value[], kwargs: ReadonlyMap<string, Value>) => Value,
+    readonly printed: string | null = null,
   ) {}
+}
+
+/** Which arguments a macro takes besides its parameters, because its body uses them. */
+export type MacroExtras = { kwargs: boolean; varargs: boolean; caller: boolean }
+
+/** A macro, or the body of a `call` block, which has no name. */
+export class Macro extends Callable {
+  readonly #attributes: ReadonlyMap<string, Value>
+
+  constructor(name: string | null, parameters: readonly string[], extras: MacroExtras, call: Callable['call']) {
+    super('Macro', call, `<Macro ${name === null ? 'anonymous' : reprString(name)}>`)
+    this.#attributes = new Map<string, Value>([
+      ['name', name],
+      ['arguments', new Tuple(parameters)],
+      ['catch_kwargs', extras.kwargs],
+      ['catch_varargs', extras.varargs],
+      ['caller', extras.caller],
+      ['explicit_caller', parameters.includes('caller')],
+    ])
+  }
+
+  get(name: string): Value | undefined {
+    return this.#attributes.get(name)
+  }
 }
 
 /** `loop`, `namespace()`, a cycler, an imported template: something with named attributes and perhaps a call. */
@@ -72,6 +99,49 @@ export class Attributes {
     readonly set?: (name: string, value: Value) => void,
     readonly call?: Callable['call'],
   ) {}
+}
+
+/** Attributes that are printed by what they hold. */
+export class Printed extends Attributes {
+  constructor(
+    kind: string,
+    readonly print: () => string,
+    get: Attributes['get'],
+    set?: Attributes['set'],
+    call?: Callable['call'],
+  ) {
+    super(kind, get, set, call)
+  }
+}
+
+/** Python's `range`, whose items exist already. */
+export class Range extends Printed {
+  readonly items: readonly number[]
+  readonly #start: number
+  readonly #step: number
+
+  constructor(start: number, stop: number, step: number) {
+    const bounds = new Map([
+      ['start', start],
+      ['stop', stop],
+      ['step', step],
+    ])
+    super(
+      'range',
+      () => `range(${start}, ${stop}${step === 1 ? '' : `, ${step}`})`,
+      (name) => bounds.get(name),
+    )
+    const items: number[] = []
+    for (let value = start; step > 0 ? value < stop : value > stop; value += step) items.push(value)
+    this.items = items
+    this.#start = start
+    this.#step = step
+  }
+
+  /** A slice, whose bounds are within the length. */
+  part(from: number, to: number, by: number): Range {
+    return new Range(this.#start + from * this.#step, this.#start + to * this.#step, this.#step * by)
+  }
 }
 
 /** A tuple whose items have names as well: what `groupby` gives, `(grouper, list)`. */
@@ -148,6 +218,9 @@ export class OperationError extends Error {
   }
 }
 
+/** The kind of an operation that Python has and templates do not. */
+export const notSupportedKind = 'NotSupportedError'
+
 export function float(value: number): number | Float {
   return Number.isInteger(value) ? new Float(value) : value
 }
@@ -204,18 +277,24 @@ export function isTruthy(value: Value): boolean {
   if (typeof value === 'bigint') return value !== 0n
   if (value instanceof Tuple) return value.items.length > 0
   if (value instanceof Dict) return value.size > 0
-  if (value instanceof View) return value.items.length > 0
+  if (value instanceof View || value instanceof Range) return value.items.length > 0
   return isList(value) ? value.length > 0 : true
 }
 
+type Hash = string | number | bigint | Callable | Attributes
+
 /** What a dict finds a key by. Throws `OperationError` for what Python cannot hash. */
-function keyOf(key: Value): string | number | bigint {
+function keyOf(key: Value): Hash {
   const number = numberOf(key)
   if (number !== null) return typeof number === 'bigint' && Number.isSafeInteger(Number(number)) ? Number(number) : number
   if (typeof key === 'string') return `s${key}`
   if (key instanceof Markup) return `s${key.text}`
   if (key === null) return 'n'
   if (key instanceof Tuple) return tupleKey(key)
+  if (key instanceof Undefined) return 'u'
+  if (key instanceof Range) return `r${key.items.length}:${key.items[0]}:${key.items[1]}`
+  // These are equal to themselves only.
+  if (key instanceof Callable || (key instanceof Attributes && key.kind !== 'dict_items' && key.kind !== 'dict_keys')) return key
   throw new OperationError('TypeError', `unhashable type: '${typeName(key)}'`)
 }
 
@@ -230,6 +309,7 @@ function tupleKey(tuple: Tuple): string {
       if (item instanceof Tuple) write(item)
       else {
         const own = keyOf(item)
+        if (typeof own === 'object') throw new OperationError('TypeError', `unhashable type: '${typeName(item)}'`)
         key += `${typeof own}:${String(own).length}:${own}`
       }
       if (key.length > maxTupleKeyLength) throw new OperationError('ValueError', 'The tuple is too long for a key.')
@@ -270,75 +350,19 @@ function reprOnce(value: Value, charge: (characters: number) => void): string {
   }
   if (value instanceof Undefined) return 'Undefined'
   if (value instanceof View) return `${value.kind}([${list(value.items)}])`
-  if (value instanceof Callable || value instanceof Attributes) return `<${value.kind}>`
+  if (value instanceof Printed) return value.print()
+  if (value instanceof Callable || value instanceof Attributes) return printedName(value)
   return `[${list(value)}]`
 }
 
-/** As Python prints a float: the shortest digits, an exponent below 1e-4 and from 1e16 on. */
-export function reprFloat(value: number): string {
-  if (Number.isNaN(value)) return 'nan'
-  if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf'
-  if (Object.is(value, -0)) return '-0.0'
-  const magnitude = Math.abs(value)
-  if (magnitude !== 0 && (magnitude < 1e-4 || magnitude >= 1e16)) {
-    const [digits = '', exponent = '0'] = value.toExponential().split('e')
-    const power = Number(exponent)
-    return `${digits}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`
-  }
-  const text = String(value)
-  const plain = text.includes('e') ? BigInt(value).toString() : text
-  return plain.includes('.') ? plain : `${plain}.0`
-}
-
-/** Python's quotes and escapes: single quotes unless the text has those and no double ones. */
-export function reprString(text: string): string {
-  const quote = text.includes("'") && !text.includes('"') ? '"' : "'"
-  let result = quote
-  for (const character of text) {
-    if (character === quote || character === '\\') result += `\\${character}`
-    else if (character === '\n') result += '\\n'
-    else if (character === '\r') result += '\\r'
-    else if (character === '\t') result += '\\t'
-    else result += isPrintable(character) ? character : escaped(character)
-  }
-  return result + quote
-}
-
-const unprintable = /^[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]$|^[\p{Zs}]$/u
-
-function isPrintable(character: string): boolean {
-  return character === ' ' || !unprintable.test(character)
-}
-
-function escaped(character: string): string {
-  const code = character.codePointAt(0) ?? 0
-  if (code <= 0xff) return `\\x${code.toString(16).padStart(2, '0')}`
-  return code <= 0xffff ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`
-}
-
-/** Python's `==`: `1 == 1.0 == True`, lists and tuples by their items, dicts whatever their order. */
-export function isEqual(a: Value, b: Value, step: () => void = () => undefined): boolean {
-  step()
-  const [left, right] = [numberOf(a), numberOf(b)]
-  if (left !== null || right !== null) return left !== null && right !== null && compareNumbers(left, right) === 0
-  const [leftText, rightText] = [textOf(a), textOf(b)]
-  if (leftText !== null || rightText !== null) return leftText === rightText
-  if (a instanceof Undefined || b instanceof Undefined) return a instanceof Undefined && b instanceof Undefined
-  if (isList(a) && isList(b)) return areEqual(a, b, step)
-  if (a instanceof Tuple && b instanceof Tuple) return areEqual(a.items, b.items, step)
-  if (a instanceof Dict && b instanceof Dict) {
-    if (a.size !== b.size) return false
-    for (const [key, value] of a.entries()) {
-      const other = b.get(key)
-      if (other === undefined || !isEqual(value, other, step)) return false
-    }
-    return true
-  }
-  return a === b
-}
-
-function areEqual(a: readonly Value[], b: readonly Value[], step: () => void): boolean {
-  return a.length === b.length && a.every((item, index) => isEqual(item, b[index] ?? null, step))
+function printedName(value: Callable | Attributes): string {
+  if (value instanceof Callable && value.printed !== null) return value.printed
+  const what = value.kind === 'builtin_function_or_method' ? 'method' : value.kind
+  const remedy = value instanceof Once ? 'Add the filter "list" or "join".' : 'Did you mean to call it?'
+  throw new OperationError(
+    notSupportedKind,
+    `Python prints a ${what} with its address, which is another each time: templates do not print it. ${remedy}`,
+  )
 }
 
 export function textOf(value: Value): string | null {
@@ -346,50 +370,17 @@ export function textOf(value: Value): string | null {
   return value instanceof Markup ? value.text : null
 }
 
-function compareNumbers(a: number | bigint, b: number | bigint): number {
-  return a < b ? -1 : a > b ? 1 : a <= b ? 0 : Number.NaN
-}
-
-/** Python's order for `<`, `sort`, `min`, `max`: negative, 0 or positive, NaN where no order exists among floats. Throws `OperationError`. */
-export function compare(a: Value, b: Value, operator = '<', step: () => void = () => undefined): number {
-  step()
-  const [left, right] = [numberOf(a), numberOf(b)]
-  if (left !== null && right !== null) return compareNumbers(left, right)
-  const [leftText, rightText] = [textOf(a), textOf(b)]
-  if (leftText !== null && rightText !== null) return compareTexts(leftText, rightText)
-  const items =
-    isList(a) && isList(b) ? ([a, b] as const) : a instanceof Tuple && b instanceof Tuple ? ([a.items, b.items] as const) : null
-  if (!items) {
-    throw new OperationError(
-      'TypeError',
-      `'${operator}' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`,
-    )
-  }
-  const [first, second] = items
-  for (let index = 0; index < Math.min(first.length, second.length); index += 1) {
-    const [x = null, y = null] = [first[index], second[index]]
-    if (!isEqual(x, y, step)) return compare(x, y, operator, step)
-  }
-  return first.length - second.length
-}
-
-/** By code points, as Python does; JavaScript compares UTF-16 units, which puts emoji before some letters. */
-function compareTexts(a: string, b: string): number {
-  const [left, right] = [a[Symbol.iterator](), b[Symbol.iterator]()]
-  for (;;) {
-    const [x, y] = [left.next(), right.next()]
-    if (x.done || y.done) return x.done ? (y.done ? 0 : -1) : 1
-    if (x.value !== y.value) return (x.value.codePointAt(0) ?? 0) - (y.value.codePointAt(0) ?? 0)
-  }
-}
-
 const maxInputDepth = 64
+
+/** From 1e21 on JSON has an exponent where JavaScript writes it, which makes a float of it for Python. */
+const isWrittenAsFloat = (value: number) => Number.isInteger(value) && Math.abs(value) >= 1e21
 
 /** A JSON value as a template's value: own enumerable properties only. An integral number is an int. Throws `OperationError` when nested too deeply. */
 export function fromJson(json: unknown, depth = 0): Value {
   if (depth > maxInputDepth) throw new OperationError('ValueError', `The variables are nested deeper than ${maxInputDepth}.`)
   if (json === null || json === undefined) return null
-  if (typeof json === 'string' || typeof json === 'boolean' || typeof json === 'number' || typeof json === 'bigint') return json
+  if (typeof json === 'string' || typeof json === 'boolean' || typeof json === 'bigint') return json
+  if (typeof json === 'number') return isWrittenAsFloat(json) ? new Float(json) : json
   if (Array.isArray(json)) return json.map((item) => fromJson(item, depth + 1))
   if (typeof json === 'object') return Dict.from(Object.entries(json).map(([key, value]) => [key, fromJson(value, depth + 1)]))
   throw new OperationError('TypeError', `A ${typeof json} is no JSON value.`)

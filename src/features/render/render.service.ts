@@ -1,0 +1,43 @@
+import type { Deps } from '../../deps.js'
+import { AppError } from '../../errors.js'
+import type { Project } from '../../lib/access.js'
+import { RenderError } from '../../lib/rendering/render-error.js'
+import { renderPrompt } from '../../lib/rendering/render-prompt.js'
+import { invalid } from '../../lib/validation.js'
+import { type FetchRequest, fetchPrompt, type Outcome } from '../fetch/fetch.service.js'
+import type { RenderedPrompt, RenderRequest } from './render.schema.js'
+
+type Request = Pick<FetchRequest, 'name' | 'ref' | 'canary' | 'fallback'> & RenderRequest
+
+/** Fetches a prompt and renders it with the variables. Throws what a fetch does, and 422s that name all that is wrong. */
+export async function renderFetched(
+  deps: Deps,
+  project: Project,
+  { variables, strict, ...request }: Request,
+): Promise<{ body: RenderedPrompt; outcome: Outcome }> {
+  const outcome = await fetchPrompt(deps, project, request)
+  const { content: _, messages: __, ...fetched } = outcome.body
+  // Tags tell the variants of one version apart.
+  const key = `${fetched.contentHash} ${JSON.stringify(fetched.tags)}`
+  try {
+    const rendered = renderPrompt(outcome.body, { variables, strict }, { cache: deps.renderable, key })
+    return { body: { ...fetched, text: null, messages: null, ...rendered }, outcome }
+  } catch (error) {
+    if (error instanceof RenderError) throw toAppError(error, fetched)
+    throw error
+  }
+}
+
+function toAppError(error: RenderError, { name, version }: Pick<RenderedPrompt, 'name' | 'version'>): AppError {
+  const { errors, message } = invalid(
+    error.code,
+    error.findings.map(({ path, message }) => ({ path, message })),
+  )
+  const summary = error.code === 'variables.missing' ? missing(error) : message
+  return new AppError(error.code, `Prompt "${name}" ${version}: ${summary}`, { cause: error, ...(errors ? { errors } : {}) })
+}
+
+function missing({ findings }: RenderError): string {
+  const names = findings.map(({ path }) => path.replace(/^variables\./, ''))
+  return `these variables are missing: ${names.join(', ')}. Give them, or render with "strict": false.`
+}

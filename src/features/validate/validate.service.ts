@@ -1,0 +1,59 @@
+import type { Deps } from '../../deps.js'
+import { AppError, type ErrorCode, type Finding } from '../../errors.js'
+import type { Project } from '../../lib/access.js'
+import { checkPrompts } from '../push/check.service.js'
+import { lookAhead } from '../push/plan.service.js'
+import { parsePush } from '../push/prepare.service.js'
+import { type Fault, type PreparedPrompt, type Remark, readPrompts, refuseSameNames } from '../push/read.service.js'
+import type { Validation } from './validate.schema.js'
+
+/** An answer tells this many errors, and as many warnings. */
+const maxFindings = 1_000
+
+/**
+ * Checks what a push of the same body would, as far as it concerns the prompts, and tells all of it. Stores nothing. Throws
+ * only where the request itself cannot be read, or builds on a release that is not there.
+ */
+export async function validatePush(deps: Deps, project: Project, body: unknown): Promise<Validation> {
+  const { request, rawPrompts, rawFiles } = parsePush(body)
+  const read = await readPrompts(rawPrompts, rawFiles, request.template ?? 'jinja', deps.pause)
+  const checked = await checkPrompts(read.prompts, () => false, project.settings, deps.pause, maxFindings)
+  const errors = [...read.errors, ...(await faultsOf(() => refuseSameNames(read.prompts))), ...checked.errors]
+  const warnings = [...read.warnings, ...checked.warnings]
+  // With names missing or twice, every include of them would be one more error.
+  if (errors.length === 0) {
+    const composed = async () => {
+      warnings.push(...(await lookAhead(deps.db, project, { request, prompts: checked.prompts })))
+    }
+    errors.push(...(await faultsOf(composed)))
+  }
+  const findings = [
+    ...errors.slice(0, maxFindings).map((fault) => toFinding('error', fault, checked.prompts)),
+    ...warnings.slice(0, maxFindings).map((remark) => toFinding('warning', remark, checked.prompts)),
+  ]
+  return { valid: errors.length === 0, findings }
+}
+
+/** Input that is not valid, or not in this project now. */
+const refusals = new Set([409, 422])
+
+/** What a step refuses, as findings. Anything that does not concern the input is thrown on. */
+async function faultsOf(step: () => void | Promise<void>): Promise<Fault[]> {
+  try {
+    await step()
+    return []
+  } catch (error) {
+    if (!(error instanceof AppError) || !refusals.has(error.status)) throw error
+    return toFaults(error.code, error.errors ?? [{ path: '', message: error.message }])
+  }
+}
+
+function toFaults(code: ErrorCode, findings: Finding[]): Fault[] {
+  return findings.map((finding) => ({ code, ...finding }))
+}
+
+function toFinding(severity: 'error' | 'warning', remark: Remark, prompts: PreparedPrompt[]): Validation['findings'][number] {
+  const { code, message, path, prompt = null, file = null, line = null, column = null } = remark
+  const about = prompts.find(({ where }) => path === where || path.startsWith(`${where}.`))
+  return { severity, code, message, path, prompt: prompt ?? about?.name ?? null, file: file ?? about?.path ?? null, line, column }
+}

@@ -1,0 +1,100 @@
+import { LRUCache } from 'lru-cache'
+import type { Unit, Verbatim } from '../template/composition.js'
+import type { CompiledTemplate } from '../template/render.js'
+import { type PreparedInputSchema, prepareInputSchema } from './input-schema.js'
+import { type IncludedPrompts, UnitBuilder } from './units.js'
+
+export type PromptMessage = { role: string; content: string } | { placeholder: string }
+
+/** A prompt as an answer of the server has it, with all that it includes. */
+export type RenderablePrompt = {
+  type: 'text' | 'chat'
+  template: 'jinja' | 'none'
+  content: string | null
+  messages: readonly PromptMessage[] | null
+  inputs: Record<string, unknown> | null
+  variables: readonly { name: string; required: boolean }[]
+  includes: IncludedPrompts
+}
+
+/** A text to be rendered, or inserted as it is. */
+export type Part = Unit<CompiledTemplate> | Verbatim
+
+/** A place of a prompt; `path` names it in errors. */
+export type Text = { path: string; part: Part }
+
+export type PreparedMessage = (Text & { role: string }) | { placeholder: string }
+
+/** A prompt ready to be rendered any number of times. It holds nothing of a rendering. */
+export type PreparedPrompt = {
+  body: { text: Text } | { messages: readonly PreparedMessage[] }
+  inputs: PreparedInputSchema | null
+  /** The variables that have to be given, in their order, those of placeholders among them. */
+  required: readonly string[]
+  placeholders: readonly string[]
+  /** All variables that the prompt knows of. */
+  variables: ReadonlySet<string>
+  /** Characters of what it was made of, which its own size goes with. */
+  size: number
+}
+
+/** Keeps what is ready to be rendered, by a key that names the content exactly. */
+export type PromptCache = {
+  get(key: string): PreparedPrompt | undefined
+  set(key: string, prompt: PreparedPrompt): unknown
+  clear(): void
+}
+
+/** A template takes some hundred bytes for ten of its source; this is a few hundred megabytes at the worst. */
+const maxCachedCharacters = 8 * 1024 ** 2
+const maxCachedPrompts = 10_000
+/** What a prompt of no length takes. */
+const baseSize = 200
+
+/** A cache that drops what has not been used for longest. */
+export function createPromptCache(maxCharacters = maxCachedCharacters): PromptCache {
+  return new LRUCache<string, PreparedPrompt>({
+    max: maxCachedPrompts,
+    maxSize: maxCharacters,
+    sizeCalculation: ({ size }, key) => size + key.length,
+  })
+}
+
+/** Compiles the templates of a prompt and reads its schema. Throws `RenderError` where a template is none. */
+export function preparePrompt(prompt: RenderablePrompt): PreparedPrompt {
+  const { messages, inputs, template, includes } = prompt
+  const builder = new UnitBuilder(includes)
+  const textAt = (path: string, source: string): Text => ({
+    path,
+    part: template === 'none' ? { text: source } : builder.build(source, path),
+  })
+  const prepareMessage = (message: PromptMessage, index: number): PreparedMessage => {
+    if ('placeholder' in message) return { placeholder: message.placeholder }
+    return { role: message.role, ...textAt(`messages[${index}].content`, message.content) }
+  }
+  const placeholders = (messages ?? []).flatMap((message) => ('placeholder' in message ? [message.placeholder] : []))
+  return {
+    body: messages ? { messages: messages.map(prepareMessage) } : { text: textAt('content', prompt.content ?? '') },
+    inputs: inputs && prepareInputSchema(inputs),
+    required: requiredOf(prompt.variables, placeholders),
+    placeholders: [...new Set(placeholders)],
+    variables: new Set([...prompt.variables.map(({ name }) => name), ...placeholders]),
+    size: sizeOf(prompt),
+  }
+}
+
+function requiredOf(variables: RenderablePrompt['variables'], placeholders: readonly string[]): string[] {
+  const known = new Map(variables.map(({ name, required }) => [name, required]))
+  for (const name of placeholders) if (!known.has(name)) known.set(name, true)
+  return [...known].filter(([, required]) => required).map(([name]) => name)
+}
+
+function sizeOf({ content, messages, inputs, includes }: RenderablePrompt): number {
+  const texts = [
+    content ?? '',
+    ...(messages ?? []).map((message) => ('placeholder' in message ? message.placeholder : message.content)),
+    ...Object.values(includes).map((included) => included.content),
+  ]
+  const schema = inputs ? JSON.stringify(inputs).length : 0
+  return texts.reduce((sum, text) => sum + text.length, baseSize + schema)
+}
