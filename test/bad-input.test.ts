@@ -187,7 +187,14 @@ async function arrange(): Promise<World> {
     prompts: [greeting('Hi {{ name }}'), chat],
   })
   await push({ version: 'v2.0.0', alias: 'staging', git: { commit: commits.second }, prompts: [greeting('Hello {{ name }}')] })
-  await push({ alias: 'dev', prompts: [greeting('Good day {{ name }}'), { name: 'folder/note', content: 'A note' }] })
+  await push({
+    alias: 'dev',
+    prompts: [
+      greeting('Good day {{ name }}'),
+      { name: 'folder/note', content: 'A note' },
+      { name: 'doubled', content: '{{ name }}{{ name }}' },
+    ],
+  })
   await expectMade('POST', '/canary', { alias: 'production', version: 'v2.0.0', percentage: 10 })
   await expectMade('POST', '/canary', { alias: 'production', version: 'v2.0.0', percentage: 20 })
   for (const version of ['v1', 'v2']) await expectMade('PUT', '/aliases/tested', { prompt: 'greeting', version })
@@ -255,6 +262,7 @@ function topicsOf(world: World): Record<string, Row[]> {
     cursors: cursorRows(world),
     access: accessRows(world),
     projects: projectRows(world),
+    renderings: renderRows(),
   }
 }
 
@@ -289,6 +297,46 @@ const pushFile = (path: string, content = 'Text'): Request => push({ files: [{ p
 const segment = encodeURIComponent
 /** A request as bytes, without a body. */
 const http = (target: string, fields = '') => `${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${fields}\r\n`
+
+function renderRows(): Row[] {
+  const render = (body: unknown, path = 'greeting/latest', options: CallOptions = {}) =>
+    call('POST', `/prompts/${path}/render`, body, options)
+  return [
+    ...refused(404, 'prompt.not_found', { 'a rendering of an unknown prompt': render({}, 'nothing/latest') }),
+    ...refused(404, 'alias.not_found', { 'a rendering by an unknown alias': render({}, 'greeting/nowhere') }),
+    ...refused(400, 'body.malformed', {
+      'a rendering without a body': render(undefined),
+      'a rendering of broken JSON': render('{'),
+    }),
+    ...refused(413, 'body.too_large', {
+      'a rendering with 2 MiB of variables': render({ variables: { a: 'x'.repeat(2 * 1024 ** 2) } }),
+    }),
+    ...refused(422, 'variables.missing', { 'a rendering without its variable': render({}) }, { place: 'variables.name' }),
+    ...refused(422, 'template.too_complex', {
+      'a rendering of more than 1 MiB': render({ variables: { name: 'x'.repeat(900_000) } }, 'doubled/latest'),
+    }),
+    ...invalid('variables', {
+      'variables that are a list': render({ variables: [] }),
+      'variables that are null': render({ variables: null }),
+    }),
+    ...invalid('tags', {
+      'tags that are no texts': render({ tags: { locale: 1 } }),
+      'tags that are a list': render({ tags: ['a:b'] }),
+    }),
+    ...invalid('key', { 'an empty key': render({ key: '' }), 'a key that is a number': render({ key: 1 }) }),
+    ...invalid('strict', { 'strict as a text': render({ strict: 'yes' }) }),
+    ...invalid('variable', { 'an unknown field': render({ variable: {} }) }),
+    ...invalid('tag', { 'tags in the query': call('POST', '/prompts/greeting/latest/render?tag=a:b', {}) }),
+    ...refused(422, 'push.empty', { 'a validation of nothing': call('POST', '/validate', {}) }),
+    ...refused(404, 'release.not_found', {
+      'a validation on an unknown base': call('POST', '/validate', { base: 'nowhere', prompts: [{ name: 'x', content: '' }] }),
+    }),
+    ...refused(405, 'method.not_allowed', {
+      'a GET of a rendering': get('/prompts/greeting/latest/render'),
+      'a GET of a validation': get('/validate'),
+    }),
+  ]
+}
 
 function transportRows(): Row[] {
   const typed = (contentType: string) => push('{"prompts":[]}', { headers: { 'content-type': contentType } })
@@ -805,10 +853,31 @@ function contentRows(): Row[] {
       'a template error in a file': pushFile('letter.j2', '{{ a'),
     }),
     ...refused(422, 'template.unsupported', {
-      'an include': pushPrompt({ content: '{% include "greeting" %}' }),
-      'an extends': pushPrompt({ content: '{% extends "greeting" %}' }),
-      'an import': pushPrompt({ content: '{% import "greeting" as g %}' }),
-      'a from … import': pushPrompt({ content: '{% from "greeting" import g %}' }),
+      'an include of what a variable names': pushPrompt({ content: '{% include greeting %}' }),
+      'an extends of what is calculated': pushPrompt({ content: '{% extends "greet" ~ "ing" %}' }),
+      'a filter that there is not': pushPrompt({ content: '{{ a|nofilter }}' }),
+      'a test that there is not': pushPrompt({ content: '{{ a is notest }}' }),
+    }),
+    ...refused(422, 'include.not_found', {
+      'an include of what is not there': pushPrompt({ content: '{% include "nowhere" %}' }),
+      'an extends of what is not there': pushPrompt({ content: '{% extends "nowhere" %}' }),
+      'an import of what is not there': pushPrompt({ content: '{% import "nowhere" as g %}' }),
+      'an import of a name from what is not there': pushPrompt({ content: '{% from "nowhere" import g %}' }),
+      'an include of an alias': pushPrompt({ content: '{% include "greeting@production" %}' }),
+      'an include of the latest version': pushPrompt({ content: '{% include "greeting@latest" %}' }),
+      'an include of a version that is not there': pushPrompt({ content: '{% include "greeting@v99" %}' }),
+    }),
+    ...refused(422, 'include.unfit', { 'an include of a chat prompt': pushPrompt({ content: '{% include "chat" %}' }) }),
+    ...refused(422, 'include.cycle', { 'an include of itself': pushPrompt({ content: '{% include "new" %}' }) }),
+    ...refused(422, 'inputs.schema', {
+      'inputs with a pattern': pushPrompt({ inputs: { properties: { a: { type: 'string', pattern: 'x' } } } }),
+      'inputs with a reference elsewhere': pushPrompt({ inputs: { properties: { a: { $ref: 'https://example.com/a' } } } }),
+      'inputs of an unknown type': pushPrompt({ inputs: { properties: { a: { type: 'text' } } } }),
+    }),
+    ...invalid('prompts[0].messages[0]', {
+      'a placeholder that is no name': pushPrompt({ content: undefined, messages: [{ placeholder: 'my history' }] }),
+      'a placeholder with a role': pushPrompt({ content: undefined, messages: [{ placeholder: 'history', role: 'user' }] }),
+      'a message without content': pushPrompt({ content: undefined, messages: [{ role: 'user' }] }),
     }),
     ...refused(422, 'template.too_complex', {
       'brackets nested 10,000 deep in a template': pushPrompt({ content: `{{ ${'('.repeat(10_000)} }}` }),

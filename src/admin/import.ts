@@ -125,9 +125,14 @@ function checkEnd(line: string, number: number, counts: Record<string, number>):
   return counts
 }
 
-async function storeBatch(tx: Db, { keyHashes }: Header, { table, rows }: Batch, lastLine: number): Promise<void> {
+async function storeBatch(tx: Db, { keyHashes, migration }: Header, { table, rows }: Batch, lastLine: number): Promise<void> {
   const fill = keyHashes ? {} : (tables.find(({ name }) => name === table)?.omitted?.fill ?? {})
   const columns = await columnsOf(tx, table)
+  if (columns.length === 0) {
+    throw new AdminError(
+      `The schema ${migration}, which the export says it has, knows no table "${table}". Nothing was imported.`,
+    )
+  }
   const values = columns.map((column) => fill[column as keyof typeof fill] ?? `"${column}"`)
   const list = columns.map((column) => `"${column}"`).join(', ')
   try {

@@ -14,6 +14,7 @@ async function makeProject() {
   const send = (contents: Record<string, string>, more: object = {}) =>
     call('/prompts', { body: { prompts: promptsOf(contents), ...more } })
   return {
+    project,
     call,
     send,
     push: (contents: Record<string, string>, more: object = {}) =>
@@ -207,6 +208,19 @@ t.test('a purge reaches whatever includes the version, and a new version of it e
   t.strictSame(outcomes(await push({ footer: 'clean' })).length, 4)
   t.strictSame(versionsOf(await fetch('twin', 'latest')), { footer: 'footer v2', other: 'other v2' })
   t.equal((await call('/prompts/page/latest')).status, 200)
+})
+
+t.test('what is archived does not follow', async (t) => {
+  const { push, call } = await makeProject()
+  await push({ page: include('footer'), footer: 'F' })
+  await call('/prompts/page', { method: 'DELETE' })
+  t.strictSame(outcomes(await push({ footer: 'F2' })), ['footer v2 created', 'page v1 removed'])
+})
+
+t.test('a project whose prompts include each other can be deleted', async (t) => {
+  const { push, call, project } = await makeProject()
+  await push({ page: include('footer'), footer: 'F' })
+  t.equal((await call(`/projects/${project}`, { method: 'DELETE' })).status, 200)
 })
 
 t.test('a reference that the template can do without follows the prompt once it is there', async (t) => {

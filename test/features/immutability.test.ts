@@ -4,7 +4,15 @@ import { tables } from '../../src/database/tables.js'
 import { startService } from '../helpers/service.js'
 
 /** Tables whose rows are written once. */
-const immutable = ['versions', 'releases', 'release_entries', 'release_commits', 'alias_moves', 'audit_entries']
+const immutable = [
+  'versions',
+  'version_includes',
+  'releases',
+  'release_entries',
+  'release_commits',
+  'alias_moves',
+  'audit_entries',
+]
 
 /** Counters that number what is immutable, and the rows that carry them. */
 const counters = [
@@ -24,7 +32,12 @@ for (const [index, content] of ['one', 'two', 'three'].entries()) {
   const prompts = [
     { name: 'hello', content: index < 2 ? content : 'two' },
     {
-      ...{ name: 'bye', messages: [{ role: 'system', content }], config: { n: index }, inputs: { type: 'object' } },
+      ...{
+        name: 'bye',
+        messages: [{ role: 'system', content: `${content}{% include "hello" %}` }],
+        config: { n: index },
+        inputs: { type: 'object' },
+      },
       variants: [{ tags: { locale: 'de' }, messages: [{ role: 'system', content: `${content} auf Deutsch` }] }],
     },
   ]
@@ -240,6 +253,14 @@ t.test('a committed release takes no further entries', async (t) => {
     INSERT INTO release_entries (release_id, prompt_id, version_id)
     SELECT r.id, p.id, NULL FROM releases r, prompts p
     WHERE NOT EXISTS (SELECT 1 FROM release_entries e WHERE e.release_id = r.id AND e.prompt_id = p.id) LIMIT 1`)
+  t.equal(refusal, '23000')
+  t.same(await readAll(), before)
+})
+
+t.test('a committed version includes nothing more', async (t) => {
+  const before = await readAll()
+  const refusal = await refusalOf(`
+    INSERT INTO version_includes (version_id, reference, target_id) SELECT v.id, 'later', v.id FROM versions v LIMIT 1`)
   t.equal(refusal, '23000')
   t.same(await readAll(), before)
 })

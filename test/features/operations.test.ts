@@ -319,10 +319,18 @@ t.test('an admin bound to a project sees that project’s audit only', async (t)
 
 t.test('the audit and what was once written refuse to be changed, by the database itself', async (t) => {
   const { push, send } = await makeProject()
-  await push({ alias: 'dev', git: { commit: 'e'.repeat(40) }, prompts: prompts({ x: 'a' }) })
+  await push({ alias: 'dev', git: { commit: 'e'.repeat(40) }, prompts: prompts({ x: 'a', y: '{% include "x" %}' }) })
   await send('/aliases/dev', { method: 'DELETE' })
   const { db } = service.deps
-  for (const table of ['versions', 'releases', 'release_entries', 'release_commits', 'alias_moves', 'audit_entries']) {
+  for (const table of [
+    'versions',
+    'version_includes',
+    'releases',
+    'release_entries',
+    'release_commits',
+    'alias_moves',
+    'audit_entries',
+  ]) {
     const before = await service.countRows()
     const [{ column } = { column: '' }] = await db.$queryRawUnsafe<{ column: string }[]>(
       `SELECT column_name::text AS column FROM information_schema.columns WHERE table_name = '${table}' AND table_schema = 'public' LIMIT 1`,

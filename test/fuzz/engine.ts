@@ -4,26 +4,16 @@ import { TemplateError } from '../../src/lib/template/template-error.js'
 import { templateVariables } from '../../src/lib/template/variables.js'
 import type { FuzzCase } from './sources.js'
 
-/** What is known of a template that compiles, and what is tried with it. */
-export type Compiled = { variables: () => unknown; render: () => string }
-
 /** As many as a push allows in a row. */
 const maxIncludeDepth = 10
 /** A prompt that is no template. */
 export const plainPart = 'plain'
 
-export function compile({ source, parts, variables }: FuzzCase): CompiledTemplate & Compiled {
-  const template = compileTemplate(source)
-  let unit: Unit<CompiledTemplate> | undefined
+/** What is tried with a template that compiles, together with those that it names. */
+export function callsOf(template: CompiledTemplate, { parts, variables }: FuzzCase) {
+  const unit = { template, includes: includesOf(template, parts, []) }
   const values = JSON.parse(variables) as Record<string, unknown>
-  return {
-    ...template,
-    variables: () => templateVariables(template.root),
-    render: () => {
-      unit ??= { template, includes: includesOf(template, parts, []) }
-      return renderTemplate(unit, values)
-    },
-  }
+  return { variables: () => JSON.stringify(templateVariables(unit)), render: () => renderTemplate(unit, values) }
 }
 
 /** As a push resolves them: what does not parse, is not there or would include itself is left out. */

@@ -18,6 +18,27 @@ export const partNames: readonly [string, ...string[]] = ['part', 'base', 'macro
 
 const maxDepth = 6
 
+const operators: readonly [string, ...string[]] = [
+  '+',
+  '-',
+  '*',
+  '/',
+  '//',
+  '%',
+  '**',
+  '~',
+  '==',
+  '!=',
+  '<',
+  '<=',
+  '>',
+  '>=',
+  'in',
+  'not in',
+  'and',
+  'or',
+]
+
 /** Cheap to write down, and dear to whatever goes through them without paying. */
 const largeValues: readonly [string, ...string[]] = [
   'big',
@@ -45,8 +66,34 @@ class Writer {
   }
 
   template(): string {
+    if (this.#choices.oneIn(10)) return this.#repeated()
     const start = this.#choices.oneIn(16) ? `{% extends ${this.#reference()} %}` : ''
     return start + this.#body(8)
+  }
+
+  /** What is done with a large value very often, which has to be paid for by its size. */
+  #repeated(): string {
+    const value = this.#choices.pick(largeValues)
+    const done = this.#choices.pick(['set m = ', 'print ', 'if '])
+    const end = done === 'if ' ? '{% endif %}' : ''
+    const operand = () => this.#choices.pick(['x', 'text', '[x]', '[text]', 'x', 'i'])
+    const expression = this.#oneOf(
+      () => `x${this.#filters(1)}`,
+      () => `x is ${this.#test()}`,
+      () => `x is ${this.#choices.pick(testNames)}(text)`,
+      () => `${operand()} ${this.#operator()} ${operand()}`,
+      () => `x.${this.#choices.pick(methodNames)}(${this.#choices.pick(['', 'text', 'i', "'a'", "'a', 'b'", "'a', 3"])})`,
+      () => `x[${this.#slice()}]`,
+      () => `{x: i}[${operand()}]`,
+      () => `(x, text)${this.#filters(1)}`,
+      () => `${this.#choices.pick(strings)}.format(x)`,
+      () => `${this.#choices.pick(strings)} % x`,
+    )
+    return `{% set x = ${value} %}{% set text = ${value} %}{% for i in range(9000) %}{% ${done}${expression} %}${end}{% endfor %}`
+  }
+
+  #operator(): string {
+    return this.#choices.pick(operators)
   }
 
   #body(most = 3): string {
@@ -240,32 +287,11 @@ class Writer {
 
   #compound(): string {
     const one = (): string => this.#expression()
-    const binary = () =>
-      this.#choices.pick([
-        '+',
-        '-',
-        '*',
-        '/',
-        '//',
-        '%',
-        '**',
-        '~',
-        '==',
-        '!=',
-        '<',
-        '<=',
-        '>',
-        '>=',
-        'in',
-        'not in',
-        'and',
-        'or',
-      ])
     return this.#oneOf(
       () => `${one()}${this.#filters(1)}`,
       () => `${one()}${this.#filters(1)}`,
-      () => `${one()} ${binary()} ${one()}`,
-      () => `${one()} ${binary()} ${one()}`,
+      () => `${one()} ${this.#operator()} ${one()}`,
+      () => `${one()} ${this.#operator()} ${one()}`,
       () => `${this.#name()}.${this.#attribute()}`,
       () => `(${one()}).${this.#attribute()}`,
       () => `(${one()}).${this.#choices.pick(methodNames)}(${this.#arguments()})`,

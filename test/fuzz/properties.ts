@@ -1,8 +1,9 @@
 import { performance } from 'node:perf_hooks'
 import { BudgetExceeded, budgets } from '../../src/lib/template/budget.js'
+import { type CompiledTemplate, compileTemplate } from '../../src/lib/template/render.js'
 import { TemplateError } from '../../src/lib/template/template-error.js'
 import { OperationError } from '../../src/lib/template/values/values.js'
-import { type Compiled, compile } from './engine.js'
+import { callsOf } from './engine.js'
 import type { PrototypeWatch } from './prototypes.js'
 import type { FuzzCase } from './sources.js'
 
@@ -24,12 +25,12 @@ function fingerprint(outcome: Outcome): string {
 /** Throws, with what is wrong, unless all that has to hold for every template holds for this one. */
 export function checkCase(one: FuzzCase, watch: PrototypeWatch): 'rendered' | TemplateError['code'] {
   watch.takeTouches()
-  const compiled = timed('compile', () => compile(one), one)
+  const compiled = timed('compile', () => compileTemplate(one.source), one)
   if (compiled.kind === 'error') {
     insistUntouched(watch)
     return compiled.error.code
   }
-  const calls = compiled.value as Compiled
+  const calls = callsOf(compiled.value as CompiledTemplate, one)
   timed('variables', calls.variables, one)
   const rendered = timed('render', calls.render, one)
   insistUntouched(watch)

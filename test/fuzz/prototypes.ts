@@ -52,9 +52,20 @@ export class PrototypeWatch {
     this.#touches = []
     const sizes = this.#sizes()
     sizes.forEach((size, index) => {
-      if (size !== this.#counts[index]) touches.push(`the number of properties of ${nameOf(index)} changed`)
+      if (size === this.#counts[index]) return
+      touches.push(`the number of properties of ${nameOf(index)} changed`)
+      this.#restore(index)
     })
     return touches
+  }
+
+  /** The next template is not to be blamed for what this one did. */
+  #restore(index: number): void {
+    const object = watched[index] as object
+    const before = this.#before[index] as Snapshot[number]
+    for (const key of Reflect.ownKeys(object)) if (!before.has(key)) Reflect.deleteProperty(object, key)
+    for (const [key, property] of before)
+      if (property && !Object.hasOwn(object, key)) Object.defineProperty(object, key, property)
   }
 
   /** Properties that are no longer what they were, of all that are watched. */

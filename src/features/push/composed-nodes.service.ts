@@ -21,6 +21,7 @@ export async function findNodes(
   project: Project,
   lineage: bigint[],
   pushed: PreparedPrompt[],
+  removed: ReadonlySet<string>,
 ): Promise<Map<string, ComposedNode>> {
   const known = await findKnown(
     db,
@@ -40,7 +41,7 @@ export async function findNodes(
       targets: changing.flatMap(({ known }) => known?.inBase?.versionId ?? []),
       absent: changing.flatMap(({ prompt, known }) => (known?.inBase ? [] : prompt.name)),
     })
-    const names = found.map(({ name }) => name).filter((name) => !nodes.has(name))
+    const names = found.map(({ name }) => name).filter((name) => !nodes.has(name) && !removed.has(name))
     changing = await readFollowers(db, project, lineage, names)
     for (const node of changing) nodes.set(node.prompt.name, node)
     followers.push(...changing)

@@ -46,7 +46,8 @@ export async function compose(
   pushed: PreparedPrompt[],
   removed: Held[],
 ): Promise<Composition> {
-  const nodes = await findNodes(db, project, lineage, pushed)
+  const gone = new Set(removed.map(({ name }) => name))
+  const nodes = await findNodes(db, project, lineage, pushed, gone)
   const all = [...nodes.values()]
   const index = await loadTargets(db, project, lineage, {
     references: all.flatMap(({ prompt }) => prompt.references.flatMap(({ names }) => names)).filter((name) => !nodes.has(name)),
@@ -54,7 +55,7 @@ export async function compose(
       [...stored.values()].flatMap((edges) => [...edges.values()].filter((id) => id !== null)),
     ),
   })
-  const resolution = new Resolution(nodes, index, new Set(removed.map(({ name }) => name)))
+  const resolution = new Resolution(nodes, index, gone)
   const prompts = all.flatMap(({ prompt }) => resolution.settle(prompt.name).planned ?? [])
   if (resolution.missing.length > 0) throw await notFound(db, project, nodes, resolution.missing)
   return { prompts, warnings: resolution.warnings }

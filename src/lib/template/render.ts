@@ -16,8 +16,8 @@ import { childNodes, type TemplateNode } from './syntax/nodes.js'
 import type { ScanOptions } from './syntax/scanner.js'
 import { type Position, quote, TemplateError, type TemplateErrorCode } from './template-error.js'
 import { notSupported } from './values/arguments.js'
-import type { Context } from './values/operations.js'
-import { OperationError } from './values/values.js'
+import type { Arguments, Context } from './values/operations.js'
+import { OperationError, type Value } from './values/values.js'
 
 export type { CompiledTemplate }
 
@@ -48,7 +48,7 @@ export function renderTemplate(
 ): string {
   const unit = 'includes' in template ? template : { template, includes: none }
   const { onMissing, budget = new Budget() } = options
-  const run = new Run({ budget, globals, contextOf, onMissing })
+  const run = new Run({ budget, globals, context: new RunContext(budget), onMissing })
   return guarded(run, () => {
     const context = new TemplateContext<Block>(new Variables(variables, run), null)
     const instance = new Instance(run, { unit, reference: null }, context)
@@ -95,25 +95,31 @@ function survey(root: TemplateNode) {
   return { loopsAroundScoped, extendsAnother }
 }
 
-function contextOf(run: Run): Context {
-  const context: Context = {
-    budget: run.budget,
-    filter: (name, value, given) => {
-      const apply = filters.get(name)
-      if (!apply) throw new OperationError('TemplateRuntimeError', `No filter named ${quote(name)}.`)
-      run.budget.step()
-      return apply(context, value, given)
-    },
-    test: (name, value, given) => {
-      const apply = tests.get(name)
-      if (!apply) throw new OperationError('TemplateRuntimeError', `No test named ${quote(name)}.`)
-      run.budget.step()
-      return apply(context, value, given)
-    },
-    attribute: (value, name) => attribute(context, value, name),
-    item: (value, key) => item(context, value, key),
+/** What filters, tests and methods may use of a rendering. */
+class RunContext implements Context {
+  constructor(readonly budget: Budget) {}
+
+  filter(name: string, value: Value, given: Arguments): Value {
+    const apply = filters.get(name)
+    if (!apply) throw new OperationError('TemplateRuntimeError', `No filter named ${quote(name)}.`)
+    this.budget.step()
+    return apply(this, value, given)
   }
-  return context
+
+  test(name: string, value: Value, given: Arguments): boolean {
+    const apply = tests.get(name)
+    if (!apply) throw new OperationError('TemplateRuntimeError', `No test named ${quote(name)}.`)
+    this.budget.step()
+    return apply(this, value, given)
+  }
+
+  attribute(value: Value, name: string): Value {
+    return attribute(this, value, name)
+  }
+
+  item(value: Value, key: Value): Value {
+    return item(this, value, key)
+  }
 }
 
 type Place = { at: Position; template: string | null }

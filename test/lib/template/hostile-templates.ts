@@ -98,6 +98,17 @@ export const escapes: readonly (readonly [source: string, expected: string])[] =
   ["{{ user.get('__proto__') }}{{ user.get('toString', 'none') }}", "{'admin': True}none"],
   ["{{ 'a'.__format__('x') }}", 'unsupported'],
   ["{{ user.pop('name') }}", 'unsupported'],
+  ['{% block a %}{{ self.a() }}{{ self.a() }}{% endblock %}', 'too_complex'],
+  ['{% block a %}{{ self.__class__ }}{% endblock %}', 'unsupported'],
+  ["{% block a %}{{ super.constructor('x')() }}{% endblock %}", 'runtime'],
+  ['{{ self.constructor }}{{ self._TemplateReference__context }}', ''],
+  ['{% block __proto__ %}x{% endblock %}{{ self.__proto__() }}{{ self.toString }}', 'xx'],
+  ['{% include "__proto__" ignore missing %}', 'syntax'],
+  ['{% include "../../etc/passwd" ignore missing %}', 'syntax'],
+  ['{% include "constructor" ignore missing %}', ''],
+  ['{% include a ~ b %}', 'unsupported'],
+  ['{% extends name %}', 'unsupported'],
+  ['{% from "a" import __class__ %}', 'syntax'],
 ]
 
 /** Templates that would use up the time or memory of the machine. */

@@ -397,6 +397,20 @@ t.test('what takes too much is ended, in little time', async (t) => {
   }
 })
 
+t.test('a template of very many conditions is compiled in little time', async (t) => {
+  const conditions = {
+    'one after another': Array.from({ length: 1400 }, (_, i) => `{% if v${i} %}{% endif %}`).join(''),
+    'each with a name': Array.from({ length: 700 }, (_, i) => `{% if v${i} %}{% set a${i}=1 %}{% endif %}`).join(''),
+    'in one chain': `{% if v %}${Array.from({ length: 480 }, (_, i) => `{% elif v${i} %}{{ w${i} }}`).join('')}{% endif %}`,
+    'one in another': `${'{% if v %}{% set a = 1 %}'.repeat(90)}${Array.from({ length: 1000 }, (_, i) => `{{ v${i} }}`).join('')}${'{% endif %}'.repeat(90)}`,
+  }
+  for (const [name, source] of Object.entries(conditions)) {
+    const startedAt = performance.now()
+    compileTemplate(source)
+    t.ok(performance.now() - startedAt < 500, name)
+  }
+})
+
 t.test('a value nested in itself very often ends in a coded error', async (t) => {
   const nested = '{% set n = namespace(x=[]) %}{% for i in range(9000) %}{% set n.x = [n.x] %}{% endfor %}'
   for (const use of ['{{ n.x }}', '{{ n.x == [n.x] }}', '{{ n }}'])

@@ -65,7 +65,7 @@ export type Module = { value: Value; exported: ReadonlyMap<string, Value>; text:
 export type RunOptions = {
   budget: Budget
   globals: ReadonlyMap<string, (run: Run) => Value>
-  contextOf: (run: Run) => Context
+  context: Context
   onMissing: ((name: string) => void) | undefined
 }
 
@@ -86,7 +86,7 @@ export class Run {
     this.#options = options
     this.budget = options.budget
     this.onMissing = options.onMissing
-    this.context = options.contextOf(this)
+    this.context = options.context
   }
 
   /** What templates see that are rendered without a context. */

@@ -174,17 +174,19 @@ const noters: { [Name in TemplateNode['typename']]?: (symbols: Symbols, node: No
     const elifs: NodeOf<'If'>[] = []
     let rest = node.else_
     for (; rest?.typename === 'If'; rest = rest.else_) elifs.push(rest)
-    symbols.branches([
-      (branch) => note(branch, node.body),
-      (branch) => {
-        for (const elif of elifs) {
-          note(branch, elif.cond)
-          branch.branches([(inner) => note(inner, elif.body)])
-        }
-      },
-      (branch) => note(branch, rest),
-    ])
+    const branches = [(branch: Symbols) => note(branch, node.body)]
+    if (elifs.length > 0) branches.push((branch) => noteElifs(branch, elifs))
+    if (rest) branches.push((branch) => note(branch, rest))
+    symbols.branches(branches)
   },
+}
+
+/** As in Jinja2 they are one branch, in which each body is one again. */
+function noteElifs(symbols: Symbols, elifs: readonly NodeOf<'If'>[]): void {
+  for (const { cond, body } of elifs) {
+    note(symbols, cond)
+    symbols.branches([(branch) => note(branch, body)])
+  }
 }
 
 function noteTarget(symbols: Symbols, target: TemplateNode): void {

@@ -58,7 +58,7 @@ function exactPower(base: number, exponent: number, result: number): number {
   // The bits of the exact power, but for one more or less.
   const length = Math.round(Math.log2(Math.abs(result))) - shift * exponent
   const excess = Math.max(0, length - precision)
-  const rounded = (absolute(exact) >> BigInt(excess)) | (excess > 0 ? 1n : 0n)
+  const rounded = (absolute(exact) >> BigInt(excess)) | (BigInt.asUintN(excess, exact) === 0n ? 0n : 1n)
   const magnitude = scaled(Number(rounded), shift * exponent + excess)
   return exact < 0n ? -magnitude : magnitude
 }

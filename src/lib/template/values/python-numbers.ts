@@ -72,9 +72,10 @@ export function round(value: number, places: number): Value {
 /** The same for ints, which stay ints: only negative places change them. */
 export function roundInt(value: number | bigint, places: number): Value {
   if (places >= 0) return value
-  if (-places > String(value).length) return 0
-  const unit = 10n ** BigInt(-places)
   const big = BigInt(value)
+  // A hexadecimal digit is 1.204 decimal ones.
+  if (-places > 1.21 * big.toString(16).length + 1) return 0
+  const unit = 10n ** BigInt(-places)
   const rounded = divideToEven(abs(big), unit) * unit
   return int(big < 0n ? -rounded : rounded)
 }
@@ -119,7 +120,11 @@ const prefixes = new Map([
   ['0o', 8],
   ['0x', 16],
 ])
-const maxIntDigits = 4300
+/** What is longer Python does not read; what has more than `maxDigits` takes longer than a step may. */
+const pythonsDigits = 4300
+const maxDigits = 1000
+/** So many of any base make an exact number. */
+const digitsAtOnce = 10
 
 /** `int(text, base)`; base 0 means that of a literal. */
 export function parseInteger(text: string, base: number): Value {
@@ -144,13 +149,22 @@ function isGrouped(text: string): boolean {
   return /^[0-9a-z](?:_?[0-9a-z])*$/.test(text)
 }
 
+/** Of a text of digits and small letters. */
+function digitAt(text: string, at: number): number {
+  const code = text.charCodeAt(at)
+  return code <= 0x39 ? code - 0x30 : code - 0x61 + 10
+}
+
 function digitsToInt(text: string, radix: number): bigint | null {
-  if (text.length > maxIntDigits) throw valueError(`Exceeds the limit (${maxIntDigits} digits) for integer string conversion`)
+  if (text.length > pythonsDigits) throw valueError(`Exceeds the limit (${pythonsDigits} digits) for integer string conversion`)
+  if (text.length > maxDigits)
+    throw new OperationError('TooComplex', `A number of the template has more than ${maxDigits} digits.`)
+  for (let at = 0; at < text.length; at += 1) if (digitAt(text, at) >= radix) return null
+  if (radix === 10) return BigInt(text)
   let value = 0n
-  for (const character of text) {
-    const digit = Number.parseInt(character, 36)
-    if (!(digit < radix)) return null
-    value = value * BigInt(radix) + BigInt(digit)
+  for (let at = 0; at < text.length; at += digitsAtOnce) {
+    const part = text.slice(at, at + digitsAtOnce)
+    value = value * BigInt(radix ** part.length) + BigInt(Number.parseInt(part, radix))
   }
   return value
 }

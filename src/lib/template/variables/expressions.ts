@@ -177,7 +177,8 @@ function testName(walk: Walk, node: TemplateNode): Facts {
     target = target.target
   }
   const tested = target.typename === 'Symbol' && !isJinjas(walk, target.value) ? target.value : null
-  let value = tested === null ? readAndUse(walk, target) : walk.see(tested, orderOf(target), 'guarded')
+  let value =
+    tested === null ? readAndUse(walk, target) : walk.see(tested, orderOf(target), lookups.length > 0 ? 'needed' : 'guarded')
   for (const each of lookups.reverse()) value = lookup(walk, each, value)
   use(value, orderOf(node))
   return { whenTrue: tested === null ? [] : walk.subjects(tested), whenFalse: [], value }
