@@ -2,6 +2,7 @@ import type { Db } from '../../database/connect.js'
 import type { Project } from '../../lib/access.js'
 import { contentHash, type VersionContent } from '../../lib/content-hash.js'
 import { versionReferences } from '../../lib/references.js'
+import { mapInSlices, type Pause } from '../../lib/slices.js'
 import { findIncluders } from '../includes/includes.service.js'
 import { findKnown, type KnownPrompt } from './known.service.js'
 import type { PreparedPrompt } from './read.service.js'
@@ -15,14 +16,19 @@ export type ComposedNode = {
   stored: Map<string, Map<string, string | null>>
 }
 
+/** What prompts are composed on: a release's lineage. `pause` lets other work have its turn. */
+export type Ground = { db: Db; project: Project; lineage: bigint[]; pause: Pause }
+
+/** Followers are read so many at a time. */
+const chunkSize = 200
+
 /** By name: pushed prompts as they come, then those that may have to follow them, by name. */
 export async function findNodes(
-  db: Db,
-  project: Project,
-  lineage: bigint[],
+  ground: Ground,
   pushed: PreparedPrompt[],
   removed: ReadonlySet<string>,
 ): Promise<Map<string, ComposedNode>> {
+  const { db, project, lineage } = ground
   const known = await findKnown(
     db,
     project,
@@ -42,9 +48,11 @@ export async function findNodes(
       absent: changing.flatMap(({ prompt, known }) => (known?.inBase ? [] : prompt.name)),
     })
     const names = found.map(({ name }) => name).filter((name) => !nodes.has(name) && !removed.has(name))
-    changing = await readFollowers(db, project, lineage, names)
-    for (const node of changing) nodes.set(node.prompt.name, node)
-    followers.push(...changing)
+    changing = await readFollowers(ground, names)
+    for (const node of changing) {
+      nodes.set(node.prompt.name, node)
+      followers.push(node)
+    }
   }
   for (const { prompt } of followers) nodes.delete(prompt.name)
   for (const node of followers.sort((a, b) => (a.prompt.name < b.prompt.name ? -1 : 1))) nodes.set(node.prompt.name, node)
@@ -52,27 +60,26 @@ export async function findNodes(
   return nodes
 }
 
-type ContentRow = VersionContent & { id: string; path: string | null }
+type ContentRow = VersionContent & { id: string; name: string; path: string | null }
 
 /** Versions of the base as if they were pushed again. */
-async function readFollowers(db: Db, project: Project, lineage: bigint[], names: string[]): Promise<ComposedNode[]> {
-  if (names.length === 0) return []
-  const known = await findKnown(db, project, lineage, names)
-  const ids = [...known.values()].flatMap(({ inBase }) => inBase?.versionId ?? [])
-  const rows = await db.$queryRaw<ContentRow[]>`
-    SELECT v.id::text, v.type, v.template, v.content, v.messages, v.config, v.inputs, v.variants, v.path
-    FROM versions v WHERE v.id = ANY(${ids}::uuid[])`
-  const byId = new Map(rows.map((row) => [row.id, row]))
-  return [...known.values()].flatMap((prompt): ComposedNode[] => {
-    const row = prompt.inBase && byId.get(prompt.inBase.versionId)
-    return row ? [{ prompt: toPrepared(prompt.name, row), known: prompt, isPushed: false, stored: new Map() }] : []
-  })
+async function readFollowers({ db, project, lineage, pause }: Ground, names: string[]): Promise<ComposedNode[]> {
+  const followers: ComposedNode[] = []
+  for (let start = 0; start < names.length; start += chunkSize) {
+    const known = await findKnown(db, project, lineage, names.slice(start, start + chunkSize))
+    const ids = [...known.values()].flatMap(({ inBase }) => inBase?.versionId ?? [])
+    const rows = await db.$queryRaw<ContentRow[]>`
+      SELECT v.id::text, v.type, v.template, v.content, v.messages, v.config, v.inputs, v.variants, v.path, p.name
+      FROM versions v JOIN prompts p ON p.id = v.prompt_id WHERE v.id = ANY(${ids}::uuid[])`
+    const read = await mapInSlices(rows, pause, (row): ComposedNode => {
+      return { prompt: toPrepared(row), known: known.get(row.name) ?? null, isPushed: false, stored: new Map() }
+    })
+    for (const node of read) followers.push(node)
+  }
+  return followers
 }
 
-function toPrepared(
-  name: string,
-  { path, type, template, content, messages, config, inputs, variants }: ContentRow,
-): PreparedPrompt {
+function toPrepared({ name, path, type, template, content, messages, config, inputs, variants }: ContentRow): PreparedPrompt {
   const version = { type, template, content, messages, config, inputs, variants }
   const references = versionReferences(version)
   return { name, where: name, path, fields: {}, content: version, contentHash: contentHash(version), references, locate: null }

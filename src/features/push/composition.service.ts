@@ -4,11 +4,12 @@ import type { AppError } from '../../errors.js'
 import type { Project } from '../../lib/access.js'
 import { contentHash } from '../../lib/content-hash.js'
 import type { VersionReference } from '../../lib/references.js'
+import { mapInSlices } from '../../lib/slices.js'
 import { didYouMean } from '../../lib/suggest.js'
 import { invalid } from '../../lib/validation.js'
 import { nearNames } from '../prompts/resolve.service.js'
 import type { Held } from '../releases/snapshots.service.js'
-import { type ComposedNode, findNodes } from './composed-nodes.service.js'
+import { type ComposedNode, findNodes, type Ground } from './composed-nodes.service.js'
 import type { KnownPrompt } from './known.service.js'
 import { type PreparedPrompt, placeOf, type Remark } from './read.service.js'
 import { extentOf, isPinned, loadTargets, type Target, type TargetIndex } from './targets.service.js'
@@ -39,15 +40,10 @@ export const includeLimits = { depth: 10, references: 100, bytes: 1024 ** 2 }
  * Resolves what the pushed prompts include in the release being made, and which prompts of its base get a new version
  * because of that. Pushed prompts come first, as they are, then the others by name. Throws `include.*` with all findings.
  */
-export async function compose(
-  db: Db,
-  project: Project,
-  lineage: bigint[],
-  pushed: PreparedPrompt[],
-  removed: Held[],
-): Promise<Composition> {
+export async function compose(ground: Ground, pushed: PreparedPrompt[], removed: Held[]): Promise<Composition> {
+  const { db, project, lineage, pause } = ground
   const gone = new Set(removed.map(({ name }) => name))
-  const nodes = await findNodes(db, project, lineage, pushed, gone)
+  const nodes = await findNodes(ground, pushed, gone)
   const all = [...nodes.values()]
   const index = await loadTargets(db, project, lineage, {
     references: all.flatMap(({ prompt }) => prompt.references.flatMap(({ names }) => names)).filter((name) => !nodes.has(name)),
@@ -56,9 +52,9 @@ export async function compose(
     ),
   })
   const resolution = new Resolution(nodes, index, gone)
-  const prompts = all.flatMap(({ prompt }) => resolution.settle(prompt.name).planned ?? [])
+  const settled = await mapInSlices(all, pause, ({ prompt }) => resolution.settle(prompt.name).planned)
   if (resolution.missing.length > 0) throw await notFound(db, project, nodes, resolution.missing)
-  return { prompts, warnings: resolution.warnings }
+  return { prompts: settled.filter((planned) => planned !== null), warnings: resolution.warnings }
 }
 
 type Missing = { prompt: PreparedPrompt; reference: VersionReference }

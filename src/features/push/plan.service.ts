@@ -1,6 +1,7 @@
 import type { Db } from '../../database/connect.js'
 import { AppError } from '../../errors.js'
 import type { Project } from '../../lib/access.js'
+import type { Pause } from '../../lib/slices.js'
 import { type AliasRow, findAliasRow, targetOf } from '../aliases/alias-rows.service.js'
 import { refuseMove } from '../aliases/aliases.service.js'
 import { findIncluders, stillIncluded } from '../includes/includes.service.js'
@@ -26,8 +27,17 @@ export type PushPlan = {
 
 const noLineage: bigint[] = []
 
+/** What planning takes of the dependencies. */
+type Planning = { db: Db; pause: Pause }
+
 /** Decides what a push makes, under the project's lock. Throws the 404s and 409s of the contract. */
-export async function planPush(db: Db, project: Project, push: PreparedPush, ifMatch: string | undefined): Promise<PushPlan> {
+export async function planPush(
+  deps: Planning,
+  project: Project,
+  push: PreparedPush,
+  ifMatch: string | undefined,
+): Promise<PushPlan> {
+  const { db } = deps
   const { version: label, alias: aliasName } = push.request
   const aliasRow = aliasName === undefined ? null : await findAliasRow(db, project, aliasName, null)
   const aliasRelease = aliasRow ? await releaseOf(db, aliasRow) : null
@@ -35,8 +45,8 @@ export async function planPush(db: Db, project: Project, push: PreparedPush, ifM
 
   const labelled = label === undefined ? null : await findByLabelOrNumber(db, project, label)
   const content = labelled
-    ? await matchLabelled(db, project, push, labelled)
-    : await planContent(db, project, push, aliasRelease, label !== undefined)
+    ? await matchLabelled(deps, project, push, labelled)
+    : await planContent(deps, project, push, aliasRelease, label !== undefined)
 
   const from = aliasRelease ?? (labelled ? null : await findNewestRelease(db, project))
   const warnings = from ? await regressionsOf(db, from, content) : []
@@ -68,11 +78,11 @@ async function refuseLabel(db: Db, project: Project, label: string, aliasName: s
 }
 
 /** A push under a label that exists is answered by its release if that holds the same; else it is refused. */
-async function matchLabelled(db: Db, project: Project, push: PreparedPush, labelled: ReleaseRow): Promise<Content> {
-  const { prompts } = await compose(db, project, labelled.lineage, push.prompts, [])
+async function matchLabelled(deps: Planning, project: Project, push: PreparedPush, labelled: ReleaseRow): Promise<Content> {
+  const { prompts } = await compose({ ...deps, project, lineage: labelled.lineage }, push.prompts, [])
   const different =
     prompts.find(({ known, versionId }) => known?.inBase?.versionId !== versionId)?.pushed.name ??
-    (push.request.prune ? await findUnpushed(db, labelled, push) : undefined)
+    (push.request.prune ? await findUnpushed(deps.db, labelled, push) : undefined)
   if (different === undefined) return { existing: labelled, base: labelled, prompts, removed: [], warnings: [] }
   throw new AppError(
     'label.taken',
@@ -86,16 +96,17 @@ async function findUnpushed(db: Db, release: ReleaseRow, push: PreparedPush): Pr
 }
 
 async function planContent(
-  db: Db,
+  deps: Planning,
   project: Project,
   push: PreparedPush,
   aliasRelease: ReleaseRow | null,
   hasNewLabel: boolean,
 ): Promise<Content> {
+  const { db } = deps
   const newest = await findNewestRelease(db, project)
   const baseRef = push.request.base
   const base = baseRef === undefined ? (aliasRelease ?? newest) : await resolveRelease(db, project, baseRef)
-  const { prompts, removed, warnings } = await composeOn(db, project, base, push)
+  const { prompts, removed, warnings } = await composeOn(deps, project, base, push)
   const changes = plannedChanges(prompts, removed)
   const isNew = hasNewLabel || base === null || prompts.some(({ reused }) => reused === null)
   const existing = isNew ? null : await findEqual(db, base, changes, [aliasRelease, newest])
@@ -104,24 +115,30 @@ async function planContent(
 
 /** Resolves what the prompts include on a base, and which of its prompts go or follow. */
 async function composeOn(
-  db: Db,
+  deps: Planning,
   project: Project,
   base: ReleaseRow | null,
   push: Pick<PreparedPush, 'request' | 'prompts'>,
 ): Promise<Pick<Content, 'prompts' | 'removed' | 'warnings'>> {
+  const { db } = deps
   const removed = base ? await findRemoved(db, base, push.prompts, push.request.prune) : []
   if (base) await refuseIncluded(db, project, base, push.prompts, removed)
-  const { prompts, warnings } = await compose(db, project, base?.lineage ?? noLineage, push.prompts, removed)
+  const { prompts, warnings } = await compose({ ...deps, project, lineage: base?.lineage ?? noLineage }, push.prompts, removed)
   return { prompts, removed, warnings: [...warnings, ...(await composedWarnings(db, prompts))] }
 }
 
 /** The warnings of composing a push as it would be made now. Throws what that refuses. */
-export async function lookAhead(db: Db, project: Project, push: Pick<PreparedPush, 'request' | 'prompts'>): Promise<Remark[]> {
+export async function lookAhead(
+  deps: Planning,
+  project: Project,
+  push: Pick<PreparedPush, 'request' | 'prompts'>,
+): Promise<Remark[]> {
+  const { db } = deps
   const { alias, base: ref } = push.request
   const aliasRow = alias === undefined ? null : await findAliasRow(db, project, alias, null)
   const byDefault = (aliasRow && (await releaseOf(db, aliasRow))) ?? (await findNewestRelease(db, project))
   const base = ref === undefined ? byDefault : await resolveRelease(db, project, ref)
-  return (await composeOn(db, project, base, push)).warnings
+  return (await composeOn(deps, project, base, push)).warnings
 }
 
 /** What the base holds and the next release will not: archived prompts, and with `prune` whatever is not pushed. */

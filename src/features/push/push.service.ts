@@ -44,7 +44,7 @@ export async function push(
   )
   return writeProject(deps, caller.project, async (tx, project) => {
     await refusePurged(tx, project, prepared.prompts, deps.pause)
-    const plan = await planPush(tx, project, prepared, ifMatch)
+    const plan = await planPush({ db: tx, pause: deps.pause }, project, prepared, ifMatch)
     if (prepared.request.dryRun) return { answer: dryAnswer(prepared, plan), created: false }
     return applyPush(deps, tx, { ...caller, project }, prepared, plan)
   })

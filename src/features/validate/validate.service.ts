@@ -23,7 +23,7 @@ export async function validatePush(deps: Deps, project: Project, body: unknown):
   // With names missing or twice, every include of them would be one more error.
   if (errors.length === 0) {
     const composed = async () => {
-      warnings.push(...(await lookAhead(deps.db, project, { request, prompts: checked.prompts })))
+      warnings.push(...(await lookAhead(deps, project, { request, prompts: checked.prompts })))
     }
     errors.push(...(await faultsOf(composed)))
   }
