@@ -210,6 +210,14 @@ t.test('a purge reaches whatever includes the version, and a new version of it e
   t.equal((await call('/prompts/page/latest')).status, 200)
 })
 
+t.test('a push warns where a prompt follows from an older base with its older content', async (t) => {
+  const { push } = await makeProject()
+  await push({ page: `old ${include('footer')}`, footer: 'F' }, { alias: 'production' })
+  await push({ page: `new ${include('footer')}` }, { alias: 'production' })
+  const { warnings } = await push({ footer: 'F2' }, { alias: 'production', base: 'r1' })
+  t.match(warnings, [/older version: "page" \(v2 to v1\)/])
+})
+
 t.test('what is archived does not follow', async (t) => {
   const { push, call } = await makeProject()
   await push({ page: include('footer'), footer: 'F' })
@@ -233,6 +241,32 @@ t.test('a reference that the template can do without follows the prompt once it 
   t.strictSame(outcomes(await push({ extra: 'E' })), ['extra v1 created', 'page v3 created includes "extra", which changed'])
 })
 
+t.test('an unchanged prompt is composed anew where what it did without is pushed along', async (t) => {
+  const { push, fetch } = await makeProject()
+  const page = '{% include "extra" ignore missing %}!'
+  await push({ page, book: include('page') })
+  t.strictSame(outcomes(await push({ page, extra: 'E' })), [
+    'page v2 created includes "extra", which changed',
+    'extra v1 created',
+    'book v2 created includes "page", which changed',
+  ])
+  t.strictSame(versionsOf(await fetch('book', 'latest')), { extra: 'extra v1', page: 'page v2' })
+  t.strictSame(
+    outcomes(await push({ extra: 'E2' })).map((outcome) => outcome.slice(0, 6)),
+    ['extra ', 'book v', 'page v'],
+  )
+})
+
+t.test('what includes something purged by way of another is neither made nor made anew', async (t) => {
+  const { push, send, call } = await makeProject()
+  await push({ page: include('header', 'other'), header: include('footer'), footer: 'secret', other: 'O' })
+  await call('/prompts/footer/v1/purge', { body: { reason: 'test' } })
+  refused(t, await send({ x: include('header') }), 422, 'include.unfit')
+  const kept = await push({ other: 'O2' })
+  t.strictSame(outcomes(kept), ['other v2 created'])
+  t.match(kept.warnings, [/"page" keeps its version/])
+})
+
 t.test('references in messages and variants count as well', async (t) => {
   const { push, call, fetch } = await makeProject()
   const { body } = await call('/prompts', {
@@ -254,16 +288,26 @@ t.test('references in messages and variants count as well', async (t) => {
   t.strictSame(outcomes(await push({ b: 'B2' })), ['b v2 created', 'chat v2 created includes "b", which changed'])
 })
 
+type Pushed = { at: number; text: string; includes: string[]; isOptional: boolean }
+
 t.test('whatever is pushed, every release is consistent in itself, and versions never change', async (t) => {
   const names = ['a', 'b', 'c', 'd', 'e']
   // A prompt includes only such as come later in the list: without cycles, and often missing.
   const graph = fc.uniqueArray(
-    fc.record({ at: fc.nat(names.length - 1), text: fc.constantFrom('x', 'y'), includes: fc.subarray(names, { maxLength: 3 }) }),
+    fc.record({
+      at: fc.nat(names.length - 1),
+      text: fc.constantFrom('x', 'y'),
+      includes: fc.subarray(names, { maxLength: 3 }),
+      isOptional: fc.boolean(),
+    }),
     { selector: ({ at }) => at, minLength: 1, maxLength: 3 },
   )
-  const pushed = ({ at, text, includes }: { at: number; text: string; includes: string[] }) =>
-    [names[at] ?? '', `${text} ${include(...includes.filter((name) => names.indexOf(name) > at))}`] as const
-  const run = async (pushes: Parameters<typeof pushed>[0][][]) => {
+  const written = (name: string, isOptional: boolean) => `{% include "${name}"${isOptional ? ' ignore missing' : ''} %}`
+  const pushed = ({ at, text, includes, isOptional }: Pushed) => {
+    const later = includes.filter((name) => names.indexOf(name) > at)
+    return [names[at] ?? '', `${text} ${later.map((name) => written(name, isOptional)).join('')}`] as const
+  }
+  const run = async (pushes: Pushed[][]) => {
     const { send, fetch, call } = await makeProject()
     const seen = new Map<string, string>()
     for (const prompts of pushes) {
@@ -279,6 +323,13 @@ t.test('whatever is pushed, every release is consistent in itself, and versions 
         const body = await fetch(name, version)
         const included = Object.values<{ name: string; version: string }>(body.includes)
         t.ok(included.every((entry) => held.get(entry.name) === entry.version))
+        const wanted = [...body.content.matchAll(/include "(\w)"/g)]
+          .map(([, reference]) => reference)
+          .filter((one) => held.has(one))
+        t.ok(
+          wanted.every((one) => one in body.includes),
+          'what is there is included',
+        )
         const { ref: _, ...bytes } = body
         t.equal(JSON.stringify(bytes), seen.get(`${name} ${version}`) ?? JSON.stringify(bytes))
         seen.set(`${name} ${version}`, JSON.stringify(bytes))

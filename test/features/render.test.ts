@@ -193,6 +193,16 @@ t.test('a validation warns as a push does, and knows what the project holds', as
   refused(t, await validate({ prompts: [{ name: 'x', content: '' }], base: 'nowhere' }), 404, 'release.not_found')
 })
 
+t.test('a validation knows what was purged and which labels are taken', async (t) => {
+  await push({ name: 'leak', content: 'a secret' })
+  await call('/prompts/leak/v1/purge', { body: { reason: 'test' } })
+  const purged = await validate({ prompts: [{ name: 'copy', content: 'a secret' }] })
+  t.match(purged.body, { valid: false, findings: [{ code: 'content.purged', prompt: 'copy' }] })
+  await service.push({ version: 'v9.0', prompts: [{ name: 'labelled', content: 'one' }] }, { project: 'rendered' })
+  const taken = await validate({ version: 'v9.0', prompts: [{ name: 'labelled', content: 'two' }] })
+  t.match(taken.body, { valid: false, findings: [{ code: 'label.taken' }] })
+})
+
 t.test('whatever a validation calls valid can be pushed, and what it does not is refused', async (t) => {
   const content = fc.constantFrom(
     'plain',

@@ -40,7 +40,10 @@ export async function findNodes(
     nodes.set(prompt.name, { prompt, known: known.get(prompt.name) ?? null, isPushed: true, stored: new Map() })
   }
   const followers: ComposedNode[] = []
-  let changing = [...nodes.values()].filter(({ prompt, known }) => known?.inBase?.contentHash !== prompt.contentHash)
+  // One that names others may change although its own content does not.
+  let changing = [...nodes.values()].filter(
+    ({ prompt, known }) => prompt.references.length > 0 || known?.inBase?.contentHash !== prompt.contentHash,
+  )
   // Every round goes one level up, and levels are few.
   while (changing.length > 0) {
     const found = await findIncluders(db, project, lineage, {
@@ -82,7 +85,7 @@ async function readFollowers({ db, project, lineage, pause }: Ground, names: str
 function toPrepared({ name, path, type, template, content, messages, config, inputs, variants }: ContentRow): PreparedPrompt {
   const version = { type, template, content, messages, config, inputs, variants }
   const references = versionReferences(version)
-  return { name, where: name, path, fields: {}, content: version, contentHash: contentHash(version), references, locate: null }
+  return { name, where: '', path, fields: {}, content: version, contentHash: contentHash(version), references, locate: null }
 }
 
 /** Versions that got nothing have no entry. */

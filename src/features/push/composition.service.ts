@@ -11,7 +11,7 @@ import { nearNames } from '../prompts/resolve.service.js'
 import type { Held } from '../releases/snapshots.service.js'
 import { type ComposedNode, findNodes, type Ground } from './composed-nodes.service.js'
 import type { KnownPrompt } from './known.service.js'
-import { type PreparedPrompt, placeOf, type Remark } from './read.service.js'
+import { type PreparedPrompt, placeOf, type Remark, requestPath } from './read.service.js'
 import { extentOf, isPinned, loadTargets, type Target, type TargetIndex } from './targets.service.js'
 
 /** What one reference of a version gets; null where it does without a prompt that is not there. */
@@ -22,6 +22,8 @@ export type PlannedPrompt = {
   pushed: PreparedPrompt
   known: KnownPrompt | null
   reused: Held | null
+  /** Whether it is not pushed, but has to follow what it includes. */
+  follows: boolean
   /** The version it has then. */
   versionId: string
   /** Of `pushed` with what it includes. */
@@ -75,7 +77,7 @@ async function notFound(
       : `The release being made holds no such prompt: push it along, or correct the name.${didYouMean(name, near)}`
     const { words, line, column } = placeOf(prompt, reference)
     const message = `${words}: ${names} cannot be resolved. ${remedy}`
-    findings.push({ path: `${prompt.where}.${reference.path}`, message, line, column })
+    findings.push({ path: requestPath(prompt, reference.path), message, line, column })
   }
   return invalid('include.not_found', findings)
 }
@@ -134,7 +136,7 @@ class Resolution {
     const included = [...found].flatMap(([reference, target]) => (target ? [{ reference, target }] : []))
     const extent = extentOf(included)
     this.#refuseLarge(prompt, extent)
-    const isPurged = included.some(({ target }) => target.contentHash === null)
+    const isPurged = included.some(({ target }) => target.isPurged)
     if (isPurged && node.known?.inBase && !node.isPushed) return this.#leave(node, node.known.inBase, extent)
     const hashes = included.map(({ reference, target }) => [reference, target.contentHash ?? ''] as const)
     const hash = hashes.length === 0 ? prompt.contentHash : contentHash(prompt.content, hashes)
@@ -149,10 +151,13 @@ class Resolution {
         (held) => held?.contentHash === hash && isSame(node.stored.get(held.versionId), includes),
       ) ?? null
     const versionId = reused?.versionId ?? randomUUID()
-    const target = { ...targetOf(prompt), ...extent, versionId, contentHash: hash }
+    const target = { ...targetOf(prompt), ...extent, versionId, contentHash: hash, isPurged: false }
     if (!isPushed && versionId === known?.inBase?.versionId) return { target, planned: null }
-    const causes = this.#causesOf(node, includes)
-    return { target, planned: { pushed: prompt, known, reused, versionId, contentHash: hash, includes, causes } }
+    const causes = reused ? [] : this.#causesOf(node, includes)
+    return {
+      target,
+      planned: { pushed: prompt, known, reused, follows: !isPushed, versionId, contentHash: hash, includes, causes },
+    }
   }
 
   /** Of a list the first that there is; those before it are noted as not there. */
@@ -173,14 +178,18 @@ class Resolution {
 
   #refuseUnfit({ prompt, isPushed }: ComposedNode, reference: VersionReference, target: Target): void {
     const { words, line, column } = placeOf(prompt, reference)
-    const path = `${prompt.where}.${reference.path}`
+    const path = requestPath(prompt, reference.path)
     const refuse = (why: string) => invalid('include.unfit', [{ path, message: `${words}: ${why}`, line, column }])
     if (target.type === 'chat') throw refuse(`"${target.name}" is a chat prompt, and only texts can be included.`)
     if (target.template === 'none' && reference.tag !== 'include') {
-      throw refuse(`"${target.name}" is no template (\`template: none\`), so there is nothing to ${reference.tag}.`)
+      throw refuse(
+        `"${target.name}" is no template (\`template: none\`), so there is nothing to ${reference.tag === 'extends' ? 'extend' : reference.tag}.`,
+      )
     }
-    if (target.contentHash === null && isPushed) {
-      throw refuse(`the version of "${target.name}" it gets was purged. Push "${target.name}" anew, or leave it out.`)
+    if (target.isPurged && isPushed) {
+      throw refuse(
+        `the version of "${target.name}" it gets, or one that that includes, was purged. Push that anew, or leave it out.`,
+      )
     }
   }
 
@@ -211,7 +220,10 @@ class Resolution {
   #leave({ prompt }: ComposedNode, held: Held, extent: Pick<Target, 'depth' | 'reach'>): Settled {
     const message = `"${prompt.name}" keeps its version: something else that it includes was purged.`
     this.warnings.push({ code: 'include.kept', prompt: prompt.name, path: prompt.where, message })
-    return { target: { ...targetOf(prompt), ...extent, versionId: held.versionId, contentHash: held.contentHash }, planned: null }
+    return {
+      target: { ...targetOf(prompt), ...extent, versionId: held.versionId, contentHash: held.contentHash, isPurged: true },
+      planned: null,
+    }
   }
 
   /** What got another version since the base, where nothing else of the prompt is new. */

@@ -22,7 +22,7 @@ export type PushPlan = {
   prompts: PlannedPrompt[]
   removed: Held[]
   alias: { row: AliasRow | null; moves: boolean } | null
-  warnings: string[]
+  warnings: Remark[]
 }
 
 const noLineage: bigint[] = []
@@ -30,7 +30,7 @@ const noLineage: bigint[] = []
 /** What planning takes of the dependencies. */
 type Planning = { db: Db; pause: Pause }
 
-/** Decides what a push makes, under the project's lock. Throws the 404s and 409s of the contract. */
+/** Decides what a push makes, by reading alone: to be acted on, under the project's lock. Throws the 404s and 409s of the contract. */
 export async function planPush(
   deps: Planning,
   project: Project,
@@ -49,16 +49,17 @@ export async function planPush(
     : await planContent(deps, project, push, aliasRelease, label !== undefined)
 
   const from = aliasRelease ?? (labelled ? null : await findNewestRelease(db, project))
-  const warnings = from ? await regressionsOf(db, from, content) : []
+  const lost = from ? await regressionsOf(db, from, content) : []
+  const warnings = lost.map((message) => ({ code: 'release.regression', path: '', message }))
   const alias =
     aliasName === undefined
       ? null
       : { row: aliasRow, moves: content.existing === null || content.existing.id !== aliasRelease?.id }
   if (alias?.moves) await refuseMove(db, project, { name: aliasName ?? '', ifMatch }, aliasRow)
-  return { ...content, alias, warnings: [...push.warnings, ...content.warnings.map(({ message }) => message), ...warnings] }
+  return { ...content, alias, warnings: [...content.warnings, ...warnings] }
 }
 
-type Content = Pick<PushPlan, 'existing' | 'base' | 'prompts' | 'removed'> & { warnings: Remark[] }
+type Content = Pick<PushPlan, 'existing' | 'base' | 'prompts' | 'removed' | 'warnings'>
 
 async function releaseOf(db: Db, alias: AliasRow): Promise<ReleaseRow | null> {
   const target = targetOf(alias)
@@ -127,20 +128,6 @@ async function composeOn(
   return { prompts, removed, warnings: [...warnings, ...(await composedWarnings(db, prompts))] }
 }
 
-/** The warnings of composing a push as it would be made now. Throws what that refuses. */
-export async function lookAhead(
-  deps: Planning,
-  project: Project,
-  push: Pick<PreparedPush, 'request' | 'prompts'>,
-): Promise<Remark[]> {
-  const { db } = deps
-  const { alias, base: ref } = push.request
-  const aliasRow = alias === undefined ? null : await findAliasRow(db, project, alias, null)
-  const byDefault = (aliasRow && (await releaseOf(db, aliasRow))) ?? (await findNewestRelease(db, project))
-  const base = ref === undefined ? byDefault : await resolveRelease(db, project, ref)
-  return (await composeOn(deps, project, base, push)).warnings
-}
-
 /** What the base holds and the next release will not: archived prompts, and with `prune` whatever is not pushed. */
 async function findRemoved(db: Db, base: ReleaseRow, prompts: PreparedPrompt[], prune: boolean): Promise<Held[]> {
   const pushed = new Set(prompts.map(({ name }) => name))
@@ -206,15 +193,11 @@ async function findEqual(
 /** What is lost where the release of the push takes the place of `from`. */
 async function regressionsOf(db: Db, from: ReleaseRow, { existing, base, prompts, removed }: Content): Promise<string[]> {
   if (existing) return regressions(db, from.lineage, existing.lineage)
-  const created = prompts.flatMap(({ known, reused, versionId, contentHash }): PlannedChange[] => {
+  const created = prompts.flatMap(({ known, reused, follows, versionId, contentHash }): PlannedChange[] => {
     if (!known || reused) return []
-    const number = known.versionNumber + 1
-    return [
-      {
-        promptId: known.id,
-        held: { promptId: known.id, name: known.name, versionId, number, label: null, contentHash },
-      },
-    ]
+    // What follows keeps the content that the base had of it.
+    const number = (follows ? known.inBase?.number : null) ?? known.versionNumber + 1
+    return [{ promptId: known.id, held: { promptId: known.id, name: known.name, versionId, number, label: null, contentHash } }]
   })
   // On its own base a push can only lose what it removes.
   if (from.id === base?.id && removed.length === 0) return []

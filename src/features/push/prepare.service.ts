@@ -50,7 +50,7 @@ export async function preparePush(
     request,
     git,
     prompts: checked.prompts,
-    warnings: [...gitWarnings, ...summaryOf([...read.warnings, ...checked.warnings])],
+    warnings: [...gitWarnings, ...toWarnings([...read.warnings, ...checked.warnings])],
   }
 }
 
@@ -66,7 +66,8 @@ function refuseFaults(faults: Fault[]): void {
 /** A push names this many remarks; the rest are counted. */
 const maxWarnings = 50
 
-function summaryOf(remarks: Remark[]): string[] {
+/** Remarks as a push answers them. */
+export function toWarnings(remarks: Remark[]): string[] {
   const warnings = remarks.slice(0, maxWarnings).map(({ message }) => message)
   return remarks.length > maxWarnings ? [...warnings, `${remarks.length - maxWarnings} more warnings.`] : warnings
 }

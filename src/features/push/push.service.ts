@@ -13,7 +13,7 @@ import { writeEntries } from '../releases/snapshots.service.js'
 import type { PlannedPrompt } from './composition.service.js'
 import type { KnownPrompt } from './known.service.js'
 import { type PushPlan, planPush } from './plan.service.js'
-import { type PreparedPush, preparePush } from './prepare.service.js'
+import { type PreparedPush, preparePush, toWarnings } from './prepare.service.js'
 import type { PushAnswer } from './push.schema.js'
 import type { PreparedPrompt } from './read.service.js'
 
@@ -54,12 +54,13 @@ function hasAlias(body: unknown): boolean {
   return typeof body === 'object' && body !== null && 'alias' in body && body.alias !== undefined
 }
 
-/** Which of the pushed contents are the newest of their prompts already, so that their templates need no parsing. */
+/** Which of the pushed contents are the newest of their prompts already and name no others: their templates need no parsing. */
 async function findAccepted(db: Db, project: Project, prompts: PreparedPrompt[]): Promise<(prompt: PreparedPrompt) => boolean> {
   const names = prompts.map(({ name }) => name)
   const rows = await db.$queryRaw<{ name: string; content_hash: string }[]>`
     SELECT p.name, v.content_hash FROM prompts p JOIN versions v ON v.prompt_id = p.id AND v.number = p.version_number
-    WHERE p.project_id = ${project.id} AND p.name = ANY(${names})`
+    WHERE p.project_id = ${project.id} AND p.name = ANY(${names})
+      AND NOT EXISTS (SELECT 1 FROM version_includes i WHERE i.version_id = v.id)`
   const accepted = new Map(rows.map((row) => [row.name, row.content_hash]))
   return ({ name, contentHash }) => accepted.get(name) === contentHash
 }
@@ -94,7 +95,7 @@ async function applyPush(
   const linked = push.git ? await linkCommit(tx, project, push.git.commit, release.id) : false
   const alias = await movePushedAlias(deps, tx, caller, push, plan, release)
   if (!plan.existing || linked || updated > 0 || plan.alias?.moves) await auditPush(tx, caller, plan, release, settled, alias)
-  return { answer: toAnswer(plan, release, settled, alias), created: plan.existing === null }
+  return { answer: toAnswer(push, plan, release, settled, alias), created: plan.existing === null }
 }
 
 function settle(plan: PlannedPrompt, inserted: Map<string, Inserted>, release: ReleaseRow): Settled {
@@ -231,7 +232,13 @@ async function movePushedAlias(
   return { name, release: releaseRef(release), revision: moved.revision }
 }
 
-function toAnswer(plan: PushPlan, release: ReleaseRow, settled: Settled[], alias: PushAnswer['alias']): PushAnswer {
+function toAnswer(
+  push: PreparedPush,
+  plan: PushPlan,
+  release: ReleaseRow,
+  settled: Settled[],
+  alias: PushAnswer['alias'],
+): PushAnswer {
   return {
     release: {
       number: release.number,
@@ -249,7 +256,7 @@ function toAnswer(plan: PushPlan, release: ReleaseRow, settled: Settled[], alias
       ...removedResults(plan),
     ],
     alias,
-    warnings: plan.warnings,
+    warnings: [...push.warnings, ...toWarnings(plan.warnings)],
   }
 }
 
@@ -286,7 +293,7 @@ function dryAnswer(push: PreparedPush, plan: PushPlan): PushAnswer {
       release: ref,
       revision: alias.moves ? null : (alias.row?.revision ?? null),
     },
-    warnings: plan.warnings,
+    warnings: [...push.warnings, ...toWarnings(plan.warnings)],
   }
 }
 

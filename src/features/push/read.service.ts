@@ -6,7 +6,7 @@ import { mapInSlices, type Pause } from '../../lib/slices.js'
 import { codeOf, toFindings } from '../../lib/validation.js'
 import { maxVersionBytes, PushFile, PushPrompt } from './push.schema.js'
 
-/** A pushed prompt that is valid and hashed. `where` is its place in the request. */
+/** A pushed prompt that is valid and hashed. `where` is its place in the request, empty for one that is not part of it. */
 export type PreparedPrompt = {
   name: string
   where: string
@@ -127,14 +127,19 @@ export function refuseSameNames(prompts: PreparedPrompt[]): void {
   }
 }
 
+/** The place in the request of a part of a prompt. */
+export function requestPath({ where }: Pick<PreparedPrompt, 'where'>, path: string): string {
+  return where === '' ? '' : `${where}.${path}`
+}
+
 /** Where a line and column of one of a prompt's texts are: in its file where that can be told, else in the text. */
 export function placeOf(
   { name, path: file, locate }: Pick<PreparedPrompt, 'name' | 'path' | 'locate'>,
   { path, line, column }: { path: string; line: number; column: number },
 ): { words: string; line: number; column: number } {
-  const inFile = file === null ? null : (locate?.(path, line, column) ?? null)
+  const inFile = locate?.(path, line, column) ?? null
   const place = inFile ?? { line, column }
-  const what = file === null ? `Prompt "${name}"` : `File "${file}"`
-  const text = inFile || path === 'content' ? '' : `, ${path}`
+  const what = locate && file !== null ? `File "${file}"` : `Prompt "${name}"`
+  const text = inFile || (!locate && path === 'content') ? '' : `, ${path}`
   return { words: `${what}${text}, line ${place.line}, column ${place.column}`, ...place }
 }

@@ -13,6 +13,8 @@ export type Target = {
   template: 'jinja' | 'none'
   /** Null once the version is purged. */
   contentHash: string | null
+  /** Whether it or anything it includes is purged: whatever includes it answers 410. */
+  isPurged: boolean
   bytes: number
   /** How many versions deep its includes go. */
   depth: number
@@ -92,7 +94,7 @@ async function findPinned(db: Db, project: Project, references: string[]): Promi
   )
 }
 
-type TargetRow = Omit<Target, 'depth' | 'reach'>
+type TargetRow = Omit<Target, 'depth' | 'reach' | 'isPurged'>
 
 /** The versions with all they reach. */
 async function readTargets(db: Db, ids: string[]): Promise<Map<string, Target>> {
@@ -126,7 +128,8 @@ class TargetBuilder {
     const row = this.#rows.get(id)
     if (!row) throw new Error(`Version ${id} is included, and is not there.`)
     const included = (this.#edges.get(id) ?? []).map(({ reference, to }) => ({ reference, target: this.target(to) }))
-    const target = { ...row, ...extentOf(included) }
+    const isPurged = row.contentHash === null || included.some((other) => other.target.isPurged)
+    const target = { ...row, ...extentOf(included), isPurged }
     this.#targets.set(id, target)
     return target
   }

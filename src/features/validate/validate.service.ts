@@ -1,8 +1,9 @@
 import type { Deps } from '../../deps.js'
 import { AppError, type ErrorCode, type Finding } from '../../errors.js'
 import type { Project } from '../../lib/access.js'
+import { refusePurged } from '../purge/purge.service.js'
 import { checkPrompts } from '../push/check.service.js'
-import { lookAhead } from '../push/plan.service.js'
+import { planPush } from '../push/plan.service.js'
 import { parsePush } from '../push/prepare.service.js'
 import { type Fault, type PreparedPrompt, type Remark, readPrompts, refuseSameNames } from '../push/read.service.js'
 import type { Validation } from './validate.schema.js'
@@ -11,8 +12,8 @@ import type { Validation } from './validate.schema.js'
 const maxFindings = 1_000
 
 /**
- * Checks what a push of the same body would, as far as it concerns the prompts, and tells all of it. Stores nothing. Throws
- * only where the request itself cannot be read, or builds on a release that is not there.
+ * Checks what a push of the same body would, and tells all of it. Stores nothing. Throws only where the request itself cannot
+ * be read, or builds on a release that is not there.
  */
 export async function validatePush(deps: Deps, project: Project, body: unknown): Promise<Validation> {
   const { request, rawPrompts, rawFiles } = parsePush(body)
@@ -22,16 +23,24 @@ export async function validatePush(deps: Deps, project: Project, body: unknown):
   const warnings = [...read.warnings, ...checked.warnings]
   // With names missing or twice, every include of them would be one more error.
   if (errors.length === 0) {
-    const composed = async () => {
-      warnings.push(...(await lookAhead(deps, project, { request, prompts: checked.prompts })))
+    const push = { request, git: null, prompts: checked.prompts, warnings: [] }
+    errors.push(...(await faultsOf(() => refuseTextsPurged(deps, project, checked.prompts))))
+    const planned = async () => {
+      warnings.push(...(await planPush({ db: deps.db, pause: deps.pause }, project, push, undefined)).warnings)
     }
-    errors.push(...(await faultsOf(composed)))
+    errors.push(...(await faultsOf(planned)))
   }
+  const prompts = new Map(checked.prompts.map((prompt) => [prompt.where, prompt]))
   const findings = [
-    ...errors.slice(0, maxFindings).map((fault) => toFinding('error', fault, checked.prompts)),
-    ...warnings.slice(0, maxFindings).map((remark) => toFinding('warning', remark, checked.prompts)),
+    ...errors.slice(0, maxFindings).map((fault) => toFinding('error', fault, prompts)),
+    ...warnings.slice(0, maxFindings).map((remark) => toFinding('warning', remark, prompts)),
   ]
   return { valid: errors.length === 0, findings }
+}
+
+async function refuseTextsPurged({ db, pause }: Deps, project: Project, prompts: PreparedPrompt[]): Promise<void> {
+  const { purgeSalt } = await db.project.findUniqueOrThrow({ where: { id: project.id }, select: { purgeSalt: true } })
+  await refusePurged(db, { ...project, purgeSalt }, prompts, pause)
 }
 
 /** Input that is not valid, or not in this project now. */
@@ -52,8 +61,12 @@ function toFaults(code: ErrorCode, findings: Finding[]): Fault[] {
   return findings.map((finding) => ({ code, ...finding }))
 }
 
-function toFinding(severity: 'error' | 'warning', remark: Remark, prompts: PreparedPrompt[]): Validation['findings'][number] {
+function toFinding(
+  severity: 'error' | 'warning',
+  remark: Remark,
+  prompts: ReadonlyMap<string, PreparedPrompt>,
+): Validation['findings'][number] {
   const { code, message, path, prompt = null, file = null, line = null, column = null } = remark
-  const about = prompts.find(({ where }) => path === where || path.startsWith(`${where}.`))
+  const about = prompts.get(/^\w+\[\d+\]/.exec(path)?.[0] ?? '')
   return { severity, code, message, path, prompt: prompt ?? about?.name ?? null, file: file ?? about?.path ?? null, line, column }
 }
