@@ -39,8 +39,8 @@ const maxPathLength = 1_000
 
 /** Reads one file of a push or a source. `where` is its path in the request. Throws `AppError`s that name the file. */
 export function parsePromptFile(path: string, content: string, where: string): FilePrompt {
-  const fail = (code: 'file.invalid' | 'file.unsupported', message: string) =>
-    new AppError(code, `File "${path}": ${message}`, { errors: [{ path: where, message: `File "${path}": ${message}` }] })
+  const fail = (code: 'file.invalid' | 'file.unsupported', message: string, at: FileError['at'] = undefined) =>
+    new AppError(code, `File "${path}": ${message}`, { errors: [{ path: where, message: `File "${path}": ${message}`, ...at }] })
   try {
     checkPath(path)
     const { name, read } = splitPath(path)
@@ -57,7 +57,7 @@ export function parsePromptFile(path: string, content: string, where: string): F
     }
   } catch (error) {
     if (error instanceof UnsupportedFile) throw fail('file.unsupported', error.message)
-    if (error instanceof FileError) throw fail('file.invalid', error.message)
+    if (error instanceof FileError) throw fail('file.invalid', error.message, error.at)
     throw error
   }
 }

@@ -10,7 +10,7 @@ import { AppError, type ErrorCode, tryLater } from '../errors.js'
 export const problemsPlugin = fp(
   async (app) => {
     app.setErrorHandler((error: FastifyError, request, reply) => {
-      const problem = toAppError(error)
+      const problem = toAppError(error, request)
       if (problem.status >= 500) request.log.error({ err: error, requestId: request.id }, problem.message)
       return sendProblem(request, reply, problem)
     })
@@ -25,7 +25,7 @@ export const problemsPlugin = fp(
 
 /** Answers what Fastify refuses before any hook has run, a malformed URL say. */
 export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  sendProblem(request, reply.header('x-request-id', request.id), toAppError(error))
+  sendProblem(request, reply.header('x-request-id', request.id), toAppError(error, request))
 }
 
 /** Fastify's own refusals under our codes; anything unforeseen is `internal`, and its message stays here. */
@@ -38,12 +38,12 @@ const fastifyCodes: Record<string, [code: ErrorCode, detail: string]> = {
   FST_ERR_BAD_URL: ['request.malformed', 'The URL holds a malformed percent-encoding.'],
 }
 
-function toAppError(error: FastifyError): AppError {
+function toAppError(error: FastifyError, request: FastifyRequest): AppError {
   if (error instanceof AppError) return error
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return new AppError('body.too_large', 'The body is over the limit of this server (PROMPTSYNC_BODY_LIMIT). Split the push.', {
-      cause: error,
-    })
+    const limit = request.routeOptions.bodyLimit ?? 0
+    const detail = `The body is over ${Math.floor(limit / 1024)} KiB. Send less, or split the push, whose limit PROMPTSYNC_BODY_LIMIT sets.`
+    return new AppError('body.too_large', detail, { cause: error })
   }
   const known = fastifyCodes[error.code]
   if (known) return new AppError(known[0], known[1], { cause: error })

@@ -122,7 +122,12 @@ export function refuseSameNames(prompts: PreparedPrompt[]): void {
     throw new AppError(
       collide ? 'file.collision' : 'prompt.duplicate',
       `${name(other)} and ${name(prompt)} are both prompt "${prompt.name}". ${collide ? 'Rename one of the files.' : 'Give it once.'}`,
-      { errors: [other, prompt].map(({ where }) => ({ path: where, message: `is prompt "${prompt.name}"` })) },
+      {
+        errors: [
+          { path: other.where, message: `is prompt "${prompt.name}", and so is ${name(prompt)}` },
+          { path: prompt.where, message: `is prompt "${prompt.name}", and so is ${name(other)}` },
+        ],
+      },
     )
   }
 }

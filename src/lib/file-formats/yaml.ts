@@ -28,8 +28,9 @@ export function parseYaml(text: string, lineOffset: number): unknown {
   } catch (error) {
     if (error instanceof YAMLException) {
       const { mark } = error
-      const place = mark ? ` at line ${mark.line + 1 + lineOffset}, column ${mark.column + 1}` : ''
-      throw new FileError(`the YAML cannot be read${place}: ${error.reason}.`)
+      const at = mark ? { line: mark.line + 1 + lineOffset, column: mark.column + 1 } : undefined
+      const place = at ? ` at line ${at.line}, column ${at.column}` : ''
+      throw new FileError(`the YAML cannot be read${place}: ${error.reason}.`, at)
     }
     if (error instanceof RangeError) throw new FileError('the YAML is nested too deeply.')
     throw error
