@@ -199,6 +199,16 @@ t.test('a purge reaches whatever includes the version, and a new version of it e
     purged.body.includers.map(({ name, version }: Result) => `${name} ${version}`),
     ['header v1', 'page v1', 'twin v1'],
   )
+  const versions = (await call('/prompts/page/versions')).body.items
+  t.equal(versions[0].contentHash, null, 'a hash of what includes it would confirm a guess of it')
+  const listed = (await call('/prompts')).body.items.map((one: any) => [one.name, typeof one.latest.contentHash])
+  t.strictSame(Object.fromEntries(listed), {
+    page: 'object',
+    header: 'object',
+    footer: 'object',
+    twin: 'object',
+    other: 'string',
+  })
   const gone = await call('/prompts/page/v1')
   refused(t, gone, 410, 'version.purged')
   t.match(gone.body.detail, /includes version v1 of "footer", which was purged/)

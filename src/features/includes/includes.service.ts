@@ -48,6 +48,15 @@ export const includeGraph = Prisma.sql`(
     'absent', (SELECT json_agg(i.reference) FROM version_includes i WHERE i.version_id = v.id AND i.target_id IS NULL))
   FROM edge HAVING count(*) > 0)`
 
+/** Those of some versions that include, directly or not, what was purged. Their hashes would confirm a guess of it. */
+export async function findPurgedWithin(db: Db, ids: string[]): Promise<Set<string>> {
+  const rows = await db.$queryRaw<{ id: string }[]>`
+    SELECT v.id::text FROM versions v WHERE v.id = ANY(${ids}::uuid[]) AND EXISTS (
+      ${reachableEdges(Prisma.sql`= v.id`)}
+      SELECT 1 FROM edge JOIN versions t ON t.id = edge.target_id AND t.purged_at IS NOT NULL)`
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** Some versions with all that they include. */
 export async function readIncludeGraph(db: Db, ids: string[]): Promise<Pick<IncludeGraph, 'edges' | 'versions'>> {
   if (ids.length === 0) return { edges: [], versions: [] }

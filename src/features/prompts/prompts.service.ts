@@ -5,7 +5,7 @@ import type { Caller, Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import { refOf } from '../../lib/names.js'
 import type { PageQuery } from '../../lib/schemas.js'
-import { findIncluders, stillIncluded } from '../includes/includes.service.js'
+import { findIncluders, findPurgedWithin, stillIncluded } from '../includes/includes.service.js'
 import { recordChange, writeProject } from '../projects/projects.service.js'
 import { findNewestRelease } from '../releases/releases.service.js'
 import { findInRelease, heldVersion } from '../releases/snapshots.service.js'
@@ -22,6 +22,7 @@ type Row = {
   created_at: Date
   updated_at: Date
   archived: boolean
+  latest_id: string | null
   latest_number: number | null
   latest_label: string | null
   latest_hash: string | null
@@ -33,7 +34,7 @@ const maxAliasesShown = 100
 
 const selectPrompts = Prisma.sql`
   SELECT p.id, p.name, p.title, p.description, p.labels, p.metadata, p.created_at, p.updated_at, p.archived_at IS NOT NULL AS archived,
-    v.number AS latest_number, v.label AS latest_label, v.content_hash AS latest_hash, v.created_at AS latest_created_at
+    v.id::text AS latest_id, v.number AS latest_number, v.label AS latest_label, v.content_hash AS latest_hash, v.created_at AS latest_created_at
   FROM prompts p LEFT JOIN versions v ON v.prompt_id = p.id AND v.number = p.version_number`
 
 const promptList = pagedList<[name: string]>('prompts', ['text'])
@@ -58,17 +59,22 @@ export async function listPrompts({ db }: Deps, project: Project, query: PromptL
     project,
     rows.slice(0, query.limit).map((row) => row.id),
   )
+  const hidden = await findPurgedWithin(
+    db,
+    rows.flatMap(({ latest_id }) => latest_id ?? []),
+  )
   return promptList.page(
     rows,
     query.limit,
     (row) => [row.name],
-    (row) => toPrompt(row, aliases.get(row.id) ?? []),
+    (row) => toPrompt(row, aliases.get(row.id) ?? [], hidden),
   )
 }
 
 export async function getPrompt({ db }: { db: Db }, project: Project, name: string): Promise<Prompt> {
   const row = await requirePrompt(db, project, name)
-  return toPrompt(row, (await aliasesOf(db, project, [row.id])).get(row.id) ?? [])
+  const aliases = await aliasesOf(db, project, [row.id])
+  return toPrompt(row, aliases.get(row.id) ?? [], await findPurgedWithin(db, row.latest_id === null ? [] : [row.latest_id]))
 }
 
 async function requirePrompt(db: Db, project: Project, name: string): Promise<Row> {
@@ -117,7 +123,8 @@ async function aliasesOf(db: Db, project: Project, promptIds: bigint[]): Promise
   return byPrompt
 }
 
-function toPrompt(row: Row, aliases: Prompt['aliases']): Prompt {
+/** `hidden` are versions whose hash is not told. */
+function toPrompt(row: Row, aliases: Prompt['aliases'], hidden: ReadonlySet<string>): Prompt {
   return {
     name: row.name,
     title: row.title,
@@ -130,7 +137,7 @@ function toPrompt(row: Row, aliases: Prompt['aliases']): Prompt {
         : {
             version: refOf('v', { number: row.latest_number, label: row.latest_label }),
             number: row.latest_number,
-            contentHash: row.latest_hash,
+            contentHash: hidden.has(row.latest_id ?? '') ? null : row.latest_hash,
             createdAt: (row.latest_created_at ?? row.created_at).toISOString(),
           },
     aliases,
@@ -151,6 +158,10 @@ export async function listVersions({ db }: Deps, project: Project, name: string,
     omit: { content: true, messages: true, config: true, inputs: true },
     include: { release: true },
   })
+  const hidden = await findPurgedWithin(
+    db,
+    rows.map(({ id }) => id),
+  )
   return versionList.page(
     rows,
     query.limit,
@@ -161,7 +172,7 @@ export async function listVersions({ db }: Deps, project: Project, name: string,
       label: row.label,
       type: row.type as Version['type'],
       template: row.template as Version['template'],
-      contentHash: row.contentHash,
+      contentHash: hidden.has(row.id) ? null : row.contentHash,
       variantCount: (row.variants as unknown[]).length,
       release: refOf('r', release),
       message: release.message,

@@ -1,4 +1,5 @@
 import type { Db } from '../../database/connect.js'
+import { mapInSlices, type Pause } from '../../lib/slices.js'
 import type { Includes, Unit, Verbatim } from '../../lib/template/composition.js'
 import { parseTemplate } from '../../lib/template/parse.js'
 import type { TemplateNode } from '../../lib/template/syntax/nodes.js'
@@ -16,7 +17,7 @@ const maxChecked = 100
  * Warnings for new versions that include others and declare inputs: only with what is included can be told which variables
  * there are.
  */
-export async function composedWarnings(db: Db, prompts: PlannedPrompt[]): Promise<Remark[]> {
+export async function composedWarnings({ db, pause }: { db: Db; pause: Pause }, prompts: PlannedPrompt[]): Promise<Remark[]> {
   const checked = prompts
     .filter(({ pushed, reused, includes }) => reused === null && pushed.content.inputs !== null && includes.length > 0)
     .slice(0, maxChecked)
@@ -36,9 +37,10 @@ export async function composedWarnings(db: Db, prompts: PlannedPrompt[]): Promis
     return unit
   }
   const linkAll = (edges: Edges): Includes<Parsed> => new Map([...edges].map(([reference, id]) => [reference, link(id)]))
-  return checked.flatMap(({ pushed, includes }) =>
+  const warnings = await mapInSlices(checked, pause, ({ pushed, includes }) =>
     declaredWarnings(pushed, variablesOf(pushed.content, linkAll(edgesOf(includes)))),
   )
+  return warnings.flat()
 }
 
 type Edges = ReadonlyMap<string, string>

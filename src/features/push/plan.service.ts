@@ -125,7 +125,7 @@ async function composeOn(
   const removed = base ? await findRemoved(db, base, push.prompts, push.request.prune) : []
   if (base) await refuseIncluded(db, project, base, push.prompts, removed)
   const { prompts, warnings } = await compose({ ...deps, project, lineage: base?.lineage ?? noLineage }, push.prompts, removed)
-  return { prompts, removed, warnings: [...warnings, ...(await composedWarnings(db, prompts))] }
+  return { prompts, removed, warnings: [...warnings, ...(await composedWarnings(deps, prompts))] }
 }
 
 /** What the base holds and the next release will not: archived prompts, and with `prune` whatever is not pushed. */
