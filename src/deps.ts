@@ -17,6 +17,8 @@ export type Deps = {
   log: Logger
   now: () => Date
   writes: WriteQueue
+  /** Validations read as much as a push does, and wait for each other. */
+  validations: WriteQueue
   /** Called between items of long work, so that reads get their turn. */
   pause: Pause
   builtins: Builtins
@@ -35,6 +37,7 @@ export type Deps = {
 
 /** Writers over all projects share half of the connections, so that readers always find one. */
 const writeLimits = { concurrent: 4, waiting: 200 }
+const validationLimits = { concurrent: 2, waiting: 50 }
 const keyCacheSize = 10_000
 const projectCacheSize = 10_000
 const variablesCacheBytes = 16 * 1024 ** 2
@@ -63,6 +66,7 @@ export async function assembleDeps(connection: Connection, config: Config, log: 
     log,
     now,
     writes: createWriteQueue(writeLimits),
+    validations: createWriteQueue(validationLimits),
     pause: createPause(),
     builtins: await loadBuiltins(),
     keys: new LRUCache({ max: keyCacheSize }),

@@ -120,7 +120,7 @@ function edgesByStart({ edges }: Pick<IncludeGraph, 'edges'>): Map<string, Inclu
 }
 
 /** A prompt that includes another one, with the version the release has of it. */
-export type Includer = { promptId: bigint; name: string; versionId: string }
+export type Includer = { promptId: bigint; name: string; versionId: string; references: string[] }
 
 /**
  * The prompts along a lineage whose version includes one of `targets` by a reference that follows the release, or does
@@ -134,11 +134,15 @@ export async function findIncluders(
 ): Promise<Includer[]> {
   if (targets.length + absent.length === 0) return []
   return db.$queryRaw<Includer[]>`
-    SELECT p.id AS "promptId", p.name, v.id::text AS "versionId"
+    SELECT p.id AS "promptId", p.name, v.id::text AS "versionId", found.references
     FROM (
-      SELECT i.version_id FROM version_includes i WHERE i.target_id = ANY(${targets}::uuid[]) AND position('@' IN i.reference) = 0
-      UNION
-      SELECT i.version_id FROM version_includes i WHERE i.target_id IS NULL AND i.reference = ANY(${absent}::text[])) found
+      SELECT version_id, array_agg(reference ORDER BY reference) AS references FROM (
+        SELECT i.version_id, i.reference FROM version_includes i
+        WHERE i.target_id = ANY(${targets}::uuid[]) AND position('@' IN i.reference) = 0
+        UNION
+        SELECT i.version_id, i.reference FROM version_includes i
+        WHERE i.target_id IS NULL AND i.reference = ANY(${absent}::text[])) one
+      GROUP BY version_id) found
     JOIN versions v ON v.id = found.version_id AND v.purged_at IS NULL
     JOIN prompts p ON p.id = v.prompt_id AND p.project_id = ${project.id}
     WHERE v.id = (${heldVersion(Prisma.sql`${lineage}`, Prisma.sql`p.id`)})
@@ -146,11 +150,12 @@ export async function findIncluders(
 }
 
 /** The error for prompts that cannot go while others of the same release include them. */
-export function stillIncluded(included: { name: string }[], includers: { name: string }[]): AppError {
-  const many = included.length > 1
+export function stillIncluded(includers: Includer[]): AppError {
+  const included = [...new Set(includers.flatMap(({ references }) => references))].map((name) => ({ name }))
+  const [what, who] = [listed(included), listed(includers)]
   return new AppError(
     'prompt.included',
-    `${listed(included)} cannot be dropped or archived while ${listed(includers)} of the same release ${includers.length > 1 ? 'include' : 'includes'} ${many ? 'some of them' : 'it'}. Push ${includers.length > 1 ? 'those' : 'that'} without the include first, or drop ${includers.length > 1 ? 'them' : 'it'} as well.`,
+    `${what} cannot be dropped or archived while ${who} of the same release ${includers.length > 1 ? 'include' : 'includes'} ${included.length > 1 ? 'them' : 'it'}. Push ${who} without that first, drop ${includers.length > 1 ? 'those' : 'that'} as well, or push ${what} along.`,
   )
 }
 

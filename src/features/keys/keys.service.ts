@@ -87,7 +87,7 @@ export async function createKey(deps: Deps, by: { actor: Actor; requestId: strin
     await recordAudit(tx, by, { project: key.project, action: 'key.create', target: key.id, after: key })
     return { ...key, secret }
   }
-  return project ? queued(deps, project.slug, () => transact(deps, write)) : transact(deps, write)
+  return project ? queued(deps.writes, project.slug, () => transact(deps, write)) : transact(deps, write)
 }
 
 async function projectOfNewKey(deps: Deps, actor: Actor, slug: string | null): Promise<Project | null> {

@@ -5,7 +5,7 @@ import { AppError, tryLater } from '../../errors.js'
 import type { Actor, Caller, Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
-import { QueueFull } from '../../lib/write-queue.js'
+import { QueueFull, type WriteQueue } from '../../lib/write-queue.js'
 import { type Change, recordAudit } from '../audit/audit.service.js'
 import type { CreateProject, ProjectAnswer, UpdateProject } from './projects.schema.js'
 
@@ -90,7 +90,7 @@ export async function createProject(
 ): Promise<ProjectAnswer> {
   refuseBoundKey(by.actor, 'make')
   const { slug, name, settings = {} } = input
-  return queued(deps, slug, () =>
+  return queued(deps.writes, slug, () =>
     transact(deps, async (tx) => {
       const earlier = await tx.project.findUnique({ where: { slug } })
       if (earlier?.deletedAt === null) throw existing(slug)
@@ -161,13 +161,13 @@ export async function writeProject<T>(
     if (!row) throw new AppError('project.not_found', `Project "${project.slug}" is gone.`)
     return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt })
   }
-  return queued(deps, project.slug, () => transact(deps, write, timeoutMs))
+  return queued(deps.writes, project.slug, () => transact(deps, write, timeoutMs))
 }
 
-/** Lets a write wait its turn before it takes a connection. */
-export async function queued<T>({ writes }: Deps, slug: string, work: () => Promise<T>): Promise<T> {
+/** Lets a write, or what is like one, wait its turn before it takes a connection. */
+export async function queued<T>(queue: WriteQueue, slug: string, work: () => Promise<T>): Promise<T> {
   try {
-    return await writes.run(slug, work)
+    return await queue.run(slug, work)
   } catch (error) {
     if (!(error instanceof QueueFull)) throw error
     throw tryLater('write.busy', `${error.message} Nothing was changed; try again.`, 5, error)

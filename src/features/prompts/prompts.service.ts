@@ -208,7 +208,7 @@ export async function archivePrompt(deps: Deps, caller: Caller, name: string): P
   })
 }
 
-async function refuseIncluded(tx: Db, project: Project, { id, name }: Row): Promise<void> {
+async function refuseIncluded(tx: Db, project: Project, { id }: Row): Promise<void> {
   const newest = await findNewestRelease(tx, project)
   const held = newest && (await findInRelease(tx, newest.lineage, id))
   if (!newest || !held) return
@@ -219,7 +219,7 @@ async function refuseIncluded(tx: Db, project: Project, { id, name }: Row): Prom
   })
   const going = new Set(archived.map((prompt) => prompt.id))
   const staying = includers.filter(({ promptId }) => !going.has(promptId))
-  if (staying.length > 0) throw stillIncluded([{ name }], staying)
+  if (staying.length > 0) throw stillIncluded(staying)
 }
 
 /** Makes a change to one prompt with its audit entry, unless `change` finds that there is none to make. */

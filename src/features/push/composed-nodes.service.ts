@@ -19,8 +19,8 @@ export type ComposedNode = {
 /** What prompts are composed on: a release's lineage. `pause` lets other work have its turn. */
 export type Ground = { db: Db; project: Project; lineage: bigint[]; pause: Pause }
 
-/** Followers are read so many at a time. */
-const chunkSize = 200
+/** Followers are read so many at a time, with all their content. */
+const chunkSize = 25
 
 /** By name: pushed prompts as they come, then those that may have to follow them, by name. */
 export async function findNodes(

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Db } from '../../database/connect.js'
-import type { AppError } from '../../errors.js'
+import type { AppError, Finding } from '../../errors.js'
 import type { Project } from '../../lib/access.js'
 import { contentHash } from '../../lib/content-hash.js'
 import type { VersionReference } from '../../lib/references.js'
@@ -55,31 +55,41 @@ export async function compose(ground: Ground, pushed: PreparedPrompt[], removed:
   })
   const resolution = new Resolution(nodes, index, gone)
   const settled = await mapInSlices(all, pause, ({ prompt }) => resolution.settle(prompt.name).planned)
-  if (resolution.missing.length > 0) throw await notFound(db, project, nodes, resolution.missing)
+  const [missing, unfit] = [resolution.missing, resolution.unfit]
+  if (missing.length + unfit.length > 0) {
+    const findings = [...(await missingFindings(db, project, nodes, missing)), ...unfit]
+    throw invalid(missing.length > 0 ? 'include.not_found' : 'include.unfit', findings)
+  }
   return { prompts: settled.filter((planned) => planned !== null), warnings: resolution.warnings }
 }
 
 type Missing = { prompt: PreparedPrompt; reference: VersionReference }
 
-async function notFound(
+/** Similar names are looked up for this many. */
+const maxHints = 20
+
+async function missingFindings(
   db: Db,
   project: Project,
   nodes: ReadonlyMap<string, ComposedNode>,
   missing: Missing[],
-): Promise<AppError> {
-  const findings = []
-  for (const { prompt, reference } of missing.slice(0, 20)) {
+): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const [index, { prompt, reference }] of missing.entries()) {
     const names = reference.names.map((name) => `"${name}"`).join(' or ')
     const [name = ''] = reference.names
-    const near = [...nodes.keys(), ...(await nearNames(db, project, name))]
+    const near = index < maxHints ? [...nodes.keys(), ...(await nearNames(db, project, name))] : []
     const remedy = isPinned(name)
       ? 'Pin a version or a release of it, by number or label; aliases, commits and "latest" move.'
       : `The release being made holds no such prompt: push it along, or correct the name.${didYouMean(name, near)}`
-    const { words, line, column } = placeOf(prompt, reference)
-    const message = `${words}: ${names} cannot be resolved. ${remedy}`
-    findings.push({ path: requestPath(prompt, reference.path), message, line, column })
+    findings.push(findingAt(prompt, reference, `${names} cannot be resolved. ${remedy}`))
   }
-  return invalid('include.not_found', findings)
+  return findings
+}
+
+function findingAt(prompt: PreparedPrompt, reference: VersionReference, message: string): Finding {
+  const { words, line, column } = placeOf(prompt, reference)
+  return { path: requestPath(prompt, reference.path), message: `${words}: ${message}`, line, column }
 }
 
 type Settled = { target: Target; planned: PlannedPrompt | null }
@@ -87,6 +97,7 @@ type Settled = { target: Target; planned: PlannedPrompt | null }
 /** One walk over the prompts that get their includes anew, each after those it includes. */
 class Resolution {
   readonly missing: Missing[] = []
+  readonly unfit: Finding[] = []
   readonly warnings: Remark[] = []
   readonly #nodes: ReadonlyMap<string, ComposedNode>
   readonly #index: TargetIndex
@@ -130,7 +141,7 @@ class Resolution {
     const found = new Map<string, Target | null>()
     for (const reference of prompt.references) {
       const target = this.#firstOf(reference, found)
-      if (target) this.#refuseUnfit(node, reference, target)
+      if (target) this.#noteUnfit(node, reference, target)
       else if (!reference.isOptional) this.missing.push({ prompt, reference })
     }
     const included = [...found].flatMap(([reference, target]) => (target ? [{ reference, target }] : []))
@@ -176,21 +187,11 @@ class Resolution {
     return this.#removed.has(reference) ? null : (this.#index.held.get(reference) ?? null)
   }
 
-  #refuseUnfit({ prompt, isPushed }: ComposedNode, reference: VersionReference, target: Target): void {
-    const { words, line, column } = placeOf(prompt, reference)
-    const path = requestPath(prompt, reference.path)
-    const refuse = (why: string) => invalid('include.unfit', [{ path, message: `${words}: ${why}`, line, column }])
-    if (target.type === 'chat') throw refuse(`"${target.name}" is a chat prompt, and only texts can be included.`)
-    if (target.template === 'none' && reference.tag !== 'include') {
-      throw refuse(
-        `"${target.name}" is no template (\`template: none\`), so there is nothing to ${reference.tag === 'extends' ? 'extend' : reference.tag}.`,
-      )
-    }
-    if (target.isPurged && isPushed) {
-      throw refuse(
-        `the version of "${target.name}" it gets, or one that that includes, was purged. Push that anew, or leave it out.`,
-      )
-    }
+  #noteUnfit({ prompt, isPushed }: ComposedNode, reference: VersionReference, target: Target): void {
+    const objection = objectionTo(target, reference, isPushed)
+    if (!objection) return
+    const remedy = isPushed ? '' : ` Push "${prompt.name}" without that, or leave "${target.name}" as it was.`
+    this.unfit.push(findingAt(prompt, reference, `${objection}${remedy}`))
   }
 
   #refuseLarge(prompt: PreparedPrompt, { depth, reach }: Pick<Target, 'depth' | 'reach'>): void {
@@ -248,4 +249,19 @@ function isSame(stored: ReadonlyMap<string, string | null> | undefined, includes
   return (
     (stored?.size ?? 0) === includes.length && includes.every(({ reference, targetId }) => stored?.get(reference) === targetId)
   )
+}
+
+/** Why a version cannot be included where it is named, or null. */
+function objectionTo(
+  { name, type, template, isPurged }: Target,
+  { tag, names }: VersionReference,
+  isPushed: boolean,
+): string | null {
+  if (type === 'chat') return `"${name}" is a chat prompt, and only texts can be included.`
+  if (template === 'none' && tag !== 'include') {
+    return `"${name}" is no template (\`template: none\`), so there is nothing to ${tag === 'extends' ? 'extend' : tag}.`
+  }
+  if (!isPurged || !isPushed) return null
+  const remedy = names.some(isPinned) ? 'Pin another one' : 'Push that anew'
+  return `the version of "${name}" it gets, or one that that includes, was purged. ${remedy}, or leave it out.`
 }

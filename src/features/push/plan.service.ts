@@ -148,7 +148,7 @@ async function refuseIncluded(
   const gone = new Set([...removed, ...pushed].map(({ name }) => name))
   const targets = removed.map(({ versionId }) => versionId)
   const includers = (await findIncluders(db, project, base.lineage, { targets })).filter(({ name }) => !gone.has(name))
-  if (includers.length > 0) throw stillIncluded(removed, includers)
+  if (includers.length > 0) throw stillIncluded(includers)
 }
 
 async function archivedIn(db: Db, base: ReleaseRow): Promise<Set<bigint>> {

@@ -19,6 +19,9 @@ import type { PreparedPrompt } from './read.service.js'
 
 /** Rows a statement: larger ones hold more memory at once than they save in time. */
 const chunkSize = 200
+const chunkCharacters = 2 * 1024 ** 2
+/** About what a chat prompt takes. */
+const messageCharacters = 10_000
 
 /** A JSON list of texts as a Postgres array. */
 const labelsOf = Prisma.sql`ARRAY(SELECT json_array_elements_text(coalesce(row.labels, '[]')))`
@@ -152,7 +155,8 @@ function fieldsOf({ title, description, labels, metadata }: KnownPrompt) {
 }
 
 async function insertVersions(tx: Db, release: ReleaseRow, settled: Settled[]): Promise<void> {
-  for (const chunk of chunksOf(settled.filter(({ plan }) => plan.reused === null))) {
+  const made = settled.filter(({ plan }) => plan.reused === null)
+  for (const chunk of chunksOf(made, ({ plan }) => plan.pushed.content.content?.length ?? messageCharacters)) {
     const rows = chunk.map(({ plan: { pushed, versionId, contentHash }, promptId, number, label }) => ({
       ...pushed.content,
       ...{ id: versionId, prompt_id: promptId.toString(), number, label, content_hash: contentHash, path: pushed.path },
@@ -297,6 +301,16 @@ function dryAnswer(push: PreparedPush, plan: PushPlan): PushAnswer {
   }
 }
 
-function* chunksOf<T>(items: T[]): Generator<T[]> {
-  for (let start = 0; start < items.length; start += chunkSize) yield items.slice(start, start + chunkSize)
+function* chunksOf<T>(items: T[], sizeOf: (item: T) => number = () => 0): Generator<T[]> {
+  let chunk: T[] = []
+  let size = 0
+  for (const item of items) {
+    chunk.push(item)
+    size += sizeOf(item)
+    if (chunk.length < chunkSize && size < chunkCharacters) continue
+    yield chunk
+    chunk = []
+    size = 0
+  }
+  if (chunk.length > 0) yield chunk
 }

@@ -1,6 +1,9 @@
+import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
 import { AppError, type ErrorCode, type Finding } from '../../errors.js'
 import type { Project } from '../../lib/access.js'
+import type { Pause } from '../../lib/slices.js'
+import { queued } from '../projects/projects.service.js'
 import { refusePurged } from '../purge/purge.service.js'
 import { checkPrompts } from '../push/check.service.js'
 import { planPush } from '../push/plan.service.js'
@@ -10,6 +13,7 @@ import type { Validation } from './validate.schema.js'
 
 /** An answer tells this many errors, and as many warnings. */
 const maxFindings = 1_000
+const lookTimeoutMs = 60_000
 
 /**
  * Checks what a push of the same body would, and tells all of it. Stores nothing. Throws only where the request itself cannot
@@ -19,16 +23,22 @@ export async function validatePush(deps: Deps, project: Project, body: unknown):
   const { request, rawPrompts, rawFiles } = parsePush(body)
   const read = await readPrompts(rawPrompts, rawFiles, request.template ?? 'jinja', deps.pause)
   const checked = await checkPrompts(read.prompts, () => false, project.settings, deps.pause, maxFindings)
-  const errors = [...read.errors, ...(await faultsOf(() => refuseSameNames(read.prompts))), ...checked.errors]
+  const same = await faultsOf(() => refuseSameNames(read.prompts))
+  const errors = [...read.errors, ...same, ...checked.errors]
   const warnings = [...read.warnings, ...checked.warnings]
   // With names missing or twice, every include of them would be one more error.
-  if (errors.length === 0) {
+  if (read.errors.length === 0 && same.length === 0 && checked.errors.length < maxFindings) {
     const push = { request, git: null, prompts: checked.prompts, warnings: [] }
-    errors.push(...(await faultsOf(() => refuseTextsPurged(deps, project, checked.prompts))))
-    const planned = async () => {
-      warnings.push(...(await planPush({ db: deps.db, pause: deps.pause }, project, push, undefined)).warnings)
+    const look = async (db: Db) => {
+      errors.push(...(await faultsOf(() => refuseTextsPurged({ ...deps, db }, project, checked.prompts))))
+      const plan = async () => {
+        warnings.push(...(await planPush({ db, pause: deps.pause }, project, push, undefined)).warnings)
+      }
+      errors.push(...(await faultsOf(plan)))
     }
-    errors.push(...(await faultsOf(planned)))
+    // One moment for all that is read: the project may be changing, or going.
+    const options = { isolationLevel: 'RepeatableRead', timeout: lookTimeoutMs } as const
+    await queued(deps.validations, project.slug, () => deps.db.$transaction(look, options))
   }
   const prompts = new Map(checked.prompts.map((prompt) => [prompt.where, prompt]))
   const findings = [
@@ -38,7 +48,11 @@ export async function validatePush(deps: Deps, project: Project, body: unknown):
   return { valid: errors.length === 0, findings }
 }
 
-async function refuseTextsPurged({ db, pause }: Deps, project: Project, prompts: PreparedPrompt[]): Promise<void> {
+async function refuseTextsPurged(
+  { db, pause }: { db: Db; pause: Pause },
+  project: Project,
+  prompts: PreparedPrompt[],
+): Promise<void> {
   const { purgeSalt } = await db.project.findUniqueOrThrow({ where: { id: project.id }, select: { purgeSalt: true } })
   await refusePurged(db, { ...project, purgeSalt }, prompts, pause)
 }
