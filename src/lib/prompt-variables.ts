@@ -1,11 +1,12 @@
 import type { Body } from './content-hash.js'
-import { type RootUnit, templateVariables, type Variable } from './template/variables.js'
+import { type RootUnit, type Variable, VariableAnalysis } from './template/variables.js'
 
 const maxPaths = 100
 
 /** The variables of a text or chat prompt: those of its templates, and the lists of messages its placeholders take. */
 export function bodyVariables({ content, messages }: Body, unitOf: (text: string) => RootUnit): Variable[] {
-  const ofText = (text: string) => templateVariables(unitOf(text))
+  const analysis = new VariableAnalysis()
+  const ofText = (text: string) => analysis.variables(unitOf(text))
   if (!messages) return ofText(content ?? '')
   return mergeVariables(
     messages.map((message) => ('placeholder' in message ? [placeholderVariable(message.placeholder)] : ofText(message.content))),

@@ -6,15 +6,18 @@ import { joinPath } from './text.js'
 /** A text of a version, with its path below the prompt: `variants[0].messages[2].content`. */
 export type VersionText = { path: string; text: string }
 
-/** Every text of a version, those of its variants last. */
-export function textsOf({ content, messages, variants }: VersionContent): VersionText[] {
-  return [
-    ...textsOfBody({ content, messages }, ''),
-    ...variants.flatMap((variant, index) => textsOfBody(variant, `variants[${index}]`)),
-  ]
+/** The body of a version and those of its variants, with their paths below the prompt: `variants[0]`. */
+export function bodiesOf({ content, messages, variants }: VersionContent): { path: string; body: Body }[] {
+  return [{ path: '', body: { content, messages } }, ...variants.map((body, index) => ({ path: `variants[${index}]`, body }))]
 }
 
-function textsOfBody({ content, messages }: Body, path: string): VersionText[] {
+/** Every text of a version, those of its variants last. */
+export function textsOf(version: VersionContent): VersionText[] {
+  return bodiesOf(version).flatMap(({ path, body }) => textsOfBody(body, path))
+}
+
+/** The texts of a body that is at `path`; placeholders have none. */
+export function textsOfBody({ content, messages }: Body, path: string): VersionText[] {
   if (!messages) return [{ path: joinPath(path, 'content'), text: content ?? '' }]
   return messages.flatMap((message, index) =>
     'placeholder' in message ? [] : { path: joinPath(path, `messages[${index}].content`), text: message.content },

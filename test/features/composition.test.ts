@@ -158,6 +158,22 @@ t.test('includes go 10 levels deep and 100 prompts or 1 MiB far', async (t) => {
   refused(t, await send({ page: include(...large) }), 422, 'include.limit')
 })
 
+t.test('what is too much to be rendered at once is refused when it is pushed', async (t) => {
+  const { push, send, call } = await makeProject()
+  const dense = '{{ a.b }}'.repeat(1_000)
+  const parts = ['one', 'two', 'three', 'four']
+  await push(Object.fromEntries(parts.map((name) => [name, `${dense}${name}`])))
+  await push({ page: include('one', 'two') })
+  const refusal = await send({ page: include(...parts) })
+  refused(t, refusal, 422, 'include.limit')
+  t.match(refusal.body.detail, /"page": The prompt has more than 15000 .* with all that it includes/)
+  const grown = await send({ two: dense + '{{ c.d }}'.repeat(900), one: dense + '{{ c.d }}'.repeat(900) })
+  refused(t, grown, 422, 'include.limit')
+  t.match(grown.body.detail, '"page"', 'what follows is named')
+  const messages = parts.map((content) => ({ role: 'user', content: `${dense}${content}` }))
+  refused(t, await call('/prompts', { body: { prompts: [{ name: 'chat', messages }] } }), 422, 'template.too_complex')
+})
+
 t.test('a prompt that others of the release include is neither dropped nor archived, until they go or change', async (t) => {
   const { push, send, call } = await makeProject()
   await push({ page: include('footer'), footer: 'F', other: 'O' })

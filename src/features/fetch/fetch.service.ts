@@ -11,6 +11,7 @@ import { bodyVariables } from '../../lib/prompt-variables.js'
 import { RenderError } from '../../lib/rendering/render-error.js'
 import { UnitBuilder } from '../../lib/rendering/units.js'
 
+import { TemplateError } from '../../lib/template/template-error.js'
 import type { Variable } from '../../lib/template/variables.js'
 import { chooseVariant, type Tags } from '../../lib/variants.js'
 import type { IncludedPrompts } from '../includes/includes.schema.js'
@@ -218,7 +219,7 @@ function variablesOf(
     return found
   } catch (error) {
     // What an older version of this program took for a template stays fetchable, though nothing can be told of it.
-    if (!(error instanceof RenderError)) throw error
+    if (!(error instanceof RenderError) && !(error instanceof TemplateError)) throw error
     deps.log.warn({ contentHash: whole, reason: error.message }, 'a stored template cannot be read any more')
     return []
   }

@@ -8,8 +8,8 @@ import { findIncluders, stillIncluded } from '../includes/includes.service.js'
 import { type PlannedChange, regressions } from '../releases/regressions.service.js'
 import { findByLabelOrNumber, findNewestRelease, type ReleaseRow, resolveRelease } from '../releases/releases.service.js'
 import { type Held, readSnapshot } from '../releases/snapshots.service.js'
+import { checkComposed } from './composed-check.service.js'
 import { compose, type PlannedPrompt } from './composition.service.js'
-import { composedWarnings } from './declared.service.js'
 import type { PreparedPush } from './prepare.service.js'
 import type { PreparedPrompt, Remark } from './read.service.js'
 
@@ -125,7 +125,7 @@ async function composeOn(
   const removed = base ? await findRemoved(db, base, push.prompts, push.request.prune) : []
   if (base) await refuseIncluded(db, project, base, push.prompts, removed)
   const { prompts, warnings } = await compose({ ...deps, project, lineage: base?.lineage ?? noLineage }, push.prompts, removed)
-  return { prompts, removed, warnings: [...warnings, ...(await composedWarnings(deps, prompts))] }
+  return { prompts, removed, warnings: [...warnings, ...(await checkComposed(deps, prompts))] }
 }
 
 /** What the base holds and the next release will not: archived prompts, and with `prune` whatever is not pushed. */

@@ -34,8 +34,8 @@ export type PreparedPrompt = {
   placeholders: readonly string[]
   /** All variables that the prompt knows of. */
   variables: ReadonlySet<string>
-  /** Characters of what it was made of, which its own size goes with. */
-  size: number
+  /** About the bytes it takes in memory. */
+  sizeBytes: number
 }
 
 /** Keeps what is ready to be rendered, by a key that names the content exactly. */
@@ -45,18 +45,18 @@ export type PromptCache = {
   clear(): void
 }
 
-/** A template takes some hundred bytes for ten of its source; this is a few hundred megabytes at the worst. */
-const maxCachedCharacters = 8 * 1024 ** 2
+const maxCachedBytes = 64 * 1024 ** 2
 const maxCachedPrompts = 10_000
-/** What a prompt of no length takes. */
-const baseSize = 200
+/** Measured: of a token of a template, and of a prompt of no length, in bytes. */
+const tokenBytes = 330
+const baseBytes = 2_000
 
 /** A cache that drops what has not been used for longest. */
-export function createPromptCache(maxCharacters = maxCachedCharacters): PromptCache {
+export function createPromptCache(maxBytes = maxCachedBytes): PromptCache {
   return new LRUCache<string, PreparedPrompt>({
     max: maxCachedPrompts,
-    maxSize: maxCharacters,
-    sizeCalculation: ({ size }, key) => size + key.length,
+    maxSize: maxBytes,
+    sizeCalculation: ({ sizeBytes }, key) => sizeBytes + 2 * key.length,
   })
 }
 
@@ -73,13 +73,14 @@ export function preparePrompt(prompt: RenderablePrompt): PreparedPrompt {
     return { role: message.role, ...textAt(`messages[${index}].content`, message.content) }
   }
   const placeholders = (messages ?? []).flatMap((message) => ('placeholder' in message ? [message.placeholder] : []))
+  const body = messages ? { messages: messages.map(prepareMessage) } : { text: textAt('content', prompt.content ?? '') }
   return {
-    body: messages ? { messages: messages.map(prepareMessage) } : { text: textAt('content', prompt.content ?? '') },
+    body,
     inputs: inputs && prepareInputSchema(inputs),
     required: requiredOf(prompt.variables, placeholders),
     placeholders: [...new Set(placeholders)],
     variables: new Set([...prompt.variables.map(({ name }) => name), ...placeholders]),
-    size: sizeOf(prompt),
+    sizeBytes: baseBytes + 2 * charactersOf(prompt) + tokenBytes * builder.tokens,
   }
 }
 
@@ -89,12 +90,12 @@ function requiredOf(variables: RenderablePrompt['variables'], placeholders: read
   return [...known].filter(([, required]) => required).map(([name]) => name)
 }
 
-function sizeOf({ content, messages, inputs, includes }: RenderablePrompt): number {
+function charactersOf({ content, messages, inputs, includes }: RenderablePrompt): number {
   const texts = [
     content ?? '',
     ...(messages ?? []).map((message) => ('placeholder' in message ? message.placeholder : message.content)),
     ...Object.values(includes).map((included) => included.content),
   ]
   const schema = inputs ? JSON.stringify(inputs).length : 0
-  return texts.reduce((sum, text) => sum + text.length, baseSize + schema)
+  return texts.reduce((sum, text) => sum + text.length, schema)
 }

@@ -1,10 +1,9 @@
 import { Budget, BudgetExceeded } from '../template/budget.js'
-import { renderTemplate } from '../template/render.js'
+import { Given, renderTemplate } from '../template/render.js'
 import { quote, TemplateError, type TemplateErrorCode } from '../template/template-error.js'
 import { joinPath } from '../text.js'
 import { validateInputs } from './input-schema.js'
 import { type JsonObject, ownValue } from './json-values.js'
-import { meteredVariables } from './metered-variables.js'
 import { charactersOf, maxMessages, messageFindings, type RenderedMessage } from './placeholders.js'
 import {
   type PreparedMessage,
@@ -98,7 +97,7 @@ function missing(name: string, prepared: PreparedPrompt, given: JsonObject): Ren
 class Rendering {
   readonly #prepared: PreparedPrompt
   readonly #given: JsonObject
-  readonly #variables: JsonObject
+  readonly #variables: Given
   readonly #budget = new Budget()
   readonly #missing = new Set<string>()
   readonly #failures: { code: TemplateErrorCode; finding: RenderFinding }[] = []
@@ -106,7 +105,7 @@ class Rendering {
   constructor(prepared: PreparedPrompt, given: JsonObject) {
     this.#prepared = prepared
     this.#given = given
-    this.#variables = 'text' in prepared.body ? given : meteredVariables(given, this.#budget)
+    this.#variables = new Given(given)
   }
 
   run(strict: boolean): RenderedPrompt {

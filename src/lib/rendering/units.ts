@@ -1,5 +1,5 @@
 import type { Includes, Unit, Verbatim } from '../template/composition.js'
-import { templateReferences } from '../template/composition.js'
+import { PromptSize, templateReferences } from '../template/composition.js'
 import { type CompiledTemplate, compileTemplate } from '../template/render.js'
 import { TemplateError, type TemplateErrorCode } from '../template/template-error.js'
 import { ownValue } from './json-values.js'
@@ -23,19 +23,25 @@ const maxDepth = 10
 /** What a key stands for, and how many levels of includes it has: 1 for a prompt that includes nothing. */
 type Part = { value: Unit<CompiledTemplate> | Verbatim; height: number }
 
-/** Compiles templates with all that they include; what is included more than once is compiled once. */
+/** Compiles the templates of one prompt with all that they include; what is included more than once is compiled once. */
 export class UnitBuilder {
   readonly #included: IncludedPrompts
   readonly #parts = new Map<string, Part>()
   readonly #underWay = new Set<string>()
+  readonly #size = new PromptSize()
 
   constructor(included: IncludedPrompts) {
     this.#included = included
   }
 
+  /** Of all templates built so far. */
+  get tokens(): number {
+    return this.#size.total
+  }
+
   /** `path` names the text in errors. Throws `RenderError`. */
   build(source: string, path: string): Unit<CompiledTemplate> {
-    const template = compiledAt(source, path)
+    const template = this.#compiledAt(source, path)
     const references = new Set(templateReferences(template.root).flatMap(({ names }) => names))
     const found = [...references].filter((reference) => ownValue(this.#included, reference) !== undefined)
     return { template, includes: this.#includesOf(found.map((reference) => [reference, reference])).includes }
@@ -80,23 +86,25 @@ export class UnitBuilder {
       throw failure(key, 'It is included, and was not sent along. Fetch the prompt again.', 'template.runtime')
     }
     if (prompt.template === 'none') return { value: { text: prompt.content }, height: 1 }
-    const template = compiledAt(prompt.content, contentOf(key))
+    const template = this.#compiledAt(prompt.content, contentOf(key))
     const { includes, height } = this.#includesOf(Object.entries(prompt.includes))
     return { value: { template, includes }, height: height + 1 }
+  }
+
+  #compiledAt(source: string, path: string): CompiledTemplate {
+    try {
+      const template = compileTemplate(source)
+      this.#size.add(template.root)
+      return template
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error
+      throw new RenderError(error.code, [templateFinding(path, error)], { cause: error })
+    }
   }
 }
 
 function contentOf(key: string): string {
   return `includes[${JSON.stringify(key.slice(0, 300))}].content`
-}
-
-function compiledAt(source: string, path: string): CompiledTemplate {
-  try {
-    return compileTemplate(source)
-  } catch (error) {
-    if (!(error instanceof TemplateError)) throw error
-    throw new RenderError(error.code, [templateFinding(path, error)], { cause: error })
-  }
 }
 
 function failure(key: string, message: string, code: TemplateErrorCode = 'template.too_complex'): RenderError {

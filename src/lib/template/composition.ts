@@ -1,4 +1,5 @@
 import { childNodes, type NodeOf, type TemplateNode } from './syntax/nodes.js'
+import { tooComplex } from './template-error.js'
 
 /**
  * A template together with the exact versions of the prompts it names, by their names as they are written in it. What a name
@@ -10,6 +11,29 @@ export type Includes<Template> = ReadonlyMap<string, Unit<Template> | Verbatim>
 
 /** A prompt that is no template: its text is inserted as it is. */
 export type Verbatim = { text: string }
+
+/**
+ * Of all templates of a prompt together, those it includes among them: what is done with a prompt is done with all of them at
+ * once. A text is one of these however long it is.
+ */
+const maxSize = 15_000
+
+/** Adds up the templates of one prompt, each of which is given once, however often it is included. */
+export class PromptSize {
+  #size = 0
+
+  get total(): number {
+    return this.#size
+  }
+
+  /** Throws `TemplateError` where with this one they are too many. */
+  add({ size }: NodeOf<'Root'>): void {
+    this.#size += size
+    if (this.#size <= maxSize) return
+    const counted = `more than ${maxSize} names, operators, tags and texts`
+    throw tooComplex(`The prompt has ${counted} with all that it includes. Split it, or include less.`, { lineno: 0, colno: 0 })
+  }
+}
 
 /** One place of a template that names other prompts. */
 export type Reference = {

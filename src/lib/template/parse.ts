@@ -17,13 +17,15 @@ const maxSourceLength = 262_144
  * Parses a Jinja template, or throws `TemplateError` and nothing else. In what it returns no node is deeper than 500, every
  * symbol is a plain ASCII name, and nothing reaches outside of the template but the names of other prompts.
  */
-export function parseTemplate(source: string, options: ScanOptions = {}): TemplateNode {
+export function parseTemplate(source: string, options: ScanOptions = {}): NodeOf<'Root'> {
   if (source.length > maxSourceLength) throw tooComplex('The template is longer than 256 KiB.', { lineno: 0, colno: 0 })
-  const tokens = new TokenStream(new Scanner(source, options).scan())
+  const scanned = new Scanner(source, options).scan()
+  const tokens = new TokenStream(scanned)
   try {
     const root = new StatementParser(tokens).parseAsRoot()
     checkTree(root)
-    return root
+    const { lineno, colno } = root
+    return { typename: 'Root', lineno, colno, children: childNodes(root), size: scanned.length }
   } catch (error) {
     throw asTemplateError(error, tokens.position)
   }

@@ -6,20 +6,21 @@ import { type Block, type CompiledTemplate, type Execute, type Frame, Instance, 
 import { globals } from './evaluation/globals.js'
 import { attribute, item } from './evaluation/lookups.js'
 import { addBlocks, runTemplate } from './evaluation/references.js'
-import { note, type Slot, undeclared } from './evaluation/scope.js'
+import { note, type Slot } from './evaluation/scope.js'
+import { SpecialNames } from './evaluation/special-names.js'
 import { body } from './evaluation/statements.js'
-import { TemplateContext, Variables } from './evaluation/template-context.js'
+import { Given, TemplateContext, Variables } from './evaluation/template-context.js'
 import { filters } from './filters/filters.js'
 import { tests } from './filters/tests.js'
 import { parseTemplate } from './parse.js'
-import { childNodes, type TemplateNode } from './syntax/nodes.js'
+import { childNodes, type NodeOf, type TemplateNode } from './syntax/nodes.js'
 import type { ScanOptions } from './syntax/scanner.js'
 import { type Position, quote, TemplateError, type TemplateErrorCode } from './template-error.js'
 import { notSupported } from './values/arguments.js'
 import type { Arguments, Context } from './values/operations.js'
 import { OperationError, type Value } from './values/values.js'
 
-export type { CompiledTemplate }
+export { type CompiledTemplate, Given }
 
 export type RenderOptions = {
   /**
@@ -40,17 +41,21 @@ export function compileTemplate(source: string, options: ScanOptions = {}): Comp
   return guarded({ at: root, template: null }, () => compiled(root))
 }
 
-/** Renders with JSON values. A template that names no other prompts can be given as it is. Throws `TemplateError` and nothing else. */
+/**
+ * Renders with JSON values, or with those that several renderings share. A template that names no other prompts can be given as
+ * it is. Throws `TemplateError` and nothing else.
+ */
 export function renderTemplate(
   template: CompiledTemplate | Unit<CompiledTemplate>,
-  variables: Record<string, unknown>,
+  variables: Record<string, unknown> | Given,
   options: RenderOptions = {},
 ): string {
   const unit = 'includes' in template ? template : { template, includes: none }
   const { onMissing, budget = new Budget() } = options
   const run = new Run({ budget, globals, context: new RunContext(budget), onMissing })
   return guarded(run, () => {
-    const context = new TemplateContext<Block>(new Variables(variables, run), null)
+    const given = variables instanceof Given ? variables : new Given(variables)
+    const context = new TemplateContext<Block>(new Variables(given, run), null)
     const instance = new Instance(run, { unit, reference: null }, context)
     addBlocks(instance, instance.origin)
     const output = new Output()
@@ -62,13 +67,14 @@ export function renderTemplate(
 
 const none: Unit<CompiledTemplate>['includes'] = new Map()
 
-function compiled(root: TemplateNode): CompiledTemplate {
+function compiled(root: NodeOf<'Root'>): CompiledTemplate {
   const blocks = new Map<string, Execute>()
+  const specialNames = new SpecialNames()
   const { loopsAroundScoped, extendsAnother } = survey(root)
   const standing = { isTopLevel: true, givesWay: extendsAnother, captured: null }
   let self: Slot | undefined
-  const compiler = Compiler.forFunction({ blocks, loopsAroundScoped, compileBody: body }, standing, (symbols) => {
-    if (undeclared(root, ['self']).size > 0) self = symbols.parameter('self')
+  const compiler = Compiler.forFunction({ blocks, specialNames, loopsAroundScoped, compileBody: body }, standing, (symbols) => {
+    if (specialNames.usedIn(root, ['self']).size > 0) self = symbols.parameter('self')
     note(symbols, root)
   })
   const execute = body(compiler, root)
@@ -135,7 +141,9 @@ function guarded<Result>(place: Place, run: () => Result): Result {
 function asTemplateError(error: unknown, { at, template }: Place): TemplateError {
   if (error instanceof TemplateError) return error
   const { code, message } = explained(error)
-  return new TemplateError(code, message, at, { cause: error, template })
+  // The message of what a template did wrong is in that of the error, and can be as long as all that the template makes.
+  const cause = error instanceof OperationError ? undefined : error
+  return new TemplateError(code, message, at, { cause, template })
 }
 
 function explained(error: unknown): { code: TemplateErrorCode; message: string } {

@@ -14,7 +14,8 @@ export class TemplateError extends Error {
   readonly template: string | null
 
   constructor(code: TemplateErrorCode, message: string, at: Position, options?: ErrorOptions & { template?: string | null }) {
-    super(message, options)
+    // What a message quotes may be cut within a character already, or hold half of one.
+    super(shortened(message).toWellFormed(), options)
     this.code = code
     this.template = options?.template ?? null
     this.line = at.lineno + 1
@@ -22,8 +23,18 @@ export class TemplateError extends Error {
   }
 }
 
+/** What a message quotes can be as long as all that a template makes. */
+const maxMessageLength = 300
+const maxQuotedLength = 40
+
+function shortened(text: string, maxLength = maxMessageLength): string {
+  if (text.length <= maxLength) return text
+  const isInPair = /[\ud800-\udbff]/.test(text.charAt(maxLength - 1))
+  return `${text.slice(0, isInPair ? maxLength - 1 : maxLength)}…`
+}
+
 export function quote(value: string): string {
-  return `"${value.length > 40 ? `${value.slice(0, 40)}…` : value}"`
+  return `"${shortened(value, maxQuotedLength)}"`
 }
 
 export function syntax(message: string, at: Position, options?: ErrorOptions): TemplateError {

@@ -1,5 +1,6 @@
 import type { Includes, Unit, Verbatim } from './composition.js'
 import type { TemplateNode } from './syntax/nodes.js'
+import { Effort } from './variables/effort.js'
 import { inherit } from './variables/inheritance.js'
 import { type Parts, partsOf } from './variables/parts.js'
 import type { Outside, Variable } from './variables/places.js'
@@ -22,27 +23,34 @@ export type RootUnit = Unit<{ root: TemplateNode }>
  * path. At most 100 of a variable are listed, none longer than 200 characters.
  *
  * Takes time in proportion to the texts, however often one is included. Where thousands of includes and blocks stand among
- * names that change all the time, the last of them count as if they stood where they stood before.
+ * names that change all the time, the last of them count as if they stood where they stood before. Throws `TemplateError` where
+ * what is included and extended hands on too many variables.
  */
 export function templateVariables(template: RootUnit | TemplateNode): Variable[] {
-  const unit = 'typename' in template ? { template: { root: template }, includes: new Map() } : template
-  return new Units().outside(unit).variables()
+  return new VariableAnalysis().variables(template)
 }
 
-/** Each unit is gone through once, however often it is included. */
-class Units {
+/** `templateVariables` of several templates of one prompt: what they include is gone through once for all of them. */
+export class VariableAnalysis {
+  readonly #effort = new Effort()
   readonly #parts = new Map<RootUnit, Parts>()
   readonly #summaries = new Map<RootUnit, Summary>()
 
-  outside(unit: RootUnit): Outside {
+  variables(template: RootUnit | TemplateNode): Variable[] {
+    const unit = 'typename' in template ? { template: { root: template }, includes: new Map() } : template
+    return this.#outside(unit).variables()
+  }
+
+  #outside(unit: RootUnit): Outside {
     for (const each of leavesFirst(unit)) {
+      if (this.#parts.has(each)) continue
       this.#parts.set(
         each,
-        partsOf(each.template.root, (references) => this.#summaryOf(each.includes, references)),
+        partsOf(each.template.root, { effort: this.#effort, summary: (names) => this.#summaryOf(each.includes, names) }),
       )
-      if (each !== unit) this.#summaries.set(each, summaryOf(inherit(this.#chain(each))))
+      if (each !== unit) this.#summaries.set(each, summaryOf(inherit(this.#chain(each), this.#effort)))
     }
-    return inherit(this.#chain(unit))
+    return inherit(this.#chain(unit), this.#effort)
   }
 
   #summaryOf(includes: RootUnit['includes'], references: readonly string[]): Summary | null {

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { compileTemplate } from '../../../src/lib/template/render.js'
+import { parseTemplate } from '../../../src/lib/template/parse.js'
+import { compileTemplate, renderTemplate } from '../../../src/lib/template/render.js'
 import { TemplateError } from '../../../src/lib/template/template-error.js'
 
 /** What Jinja2 refuses as well, or what is refused by its name here: the code, line and column. */
@@ -85,6 +86,16 @@ const refused: [source: string, code: string, line: number, column: number][] = 
   ['{% block a required %} b{% endblock %}', 'syntax', 1, 23],
   ['{% block a required %}{{ b }}{% endblock %}', 'syntax', 1, 26],
   ['{% block a required scoped %}{% endblock %}', 'syntax', 1, 21],
+  ['{% for x, in y %}{% endfor %}', 'syntax', 1, 14],
+  ['{% with x=1, %}{% endwith %}', 'syntax', 1, 14],
+  ["{{ '\\x' }}", 'syntax', 1, 4],
+  ["{{ 1 }}{{ '\\u12' }}", 'syntax', 1, 11],
+  ["{{ '\\U00110000' }}", 'syntax', 1, 4],
+  ["{{ '\\N{BULLET}' }}", 'syntax', 1, 4],
+  ['{{ x + not y }}', 'syntax', 1, 8],
+  ['{{ x - not [] }}', 'syntax', 1, 8],
+  [`{{ ${'9'.repeat(1001)} }}`, 'too_complex', 1, 4],
+  [`{{ x.${'9'.repeat(1001)} }}`, 'too_complex', 1, 6],
 ]
 
 t.test('what is refused is refused with its place', async (t) => {
@@ -98,3 +109,47 @@ t.test('what is refused is refused with its place', async (t) => {
     }
   }
 })
+
+t.test('a tag that is refused has its own reason', async (t) => {
+  for (const [tag, reason] of [
+    ['break', /Let the loop have a condition/],
+    ['trans', /variants or variables/],
+    ['autoescape true', /no HTML/],
+    ['debug', /print everything/],
+    ['do x', /off by default/],
+  ] as const) {
+    t.throws(() => parseTemplate(`{% ${tag} %}`), { message: reason }, tag)
+  }
+  t.throws(() => parseTemplate('{{ 1 + not x }}'), { message: /in parentheses/ })
+})
+
+t.test('lines end at every kind of line break, before they are made one kind as well', async (t) => {
+  for (const lineBreak of ['\n', '\r\n', '\r']) {
+    const source = `a${lineBreak}${lineBreak}b{{ x y }}`
+    for (const parse of [parseTemplate, compileTemplate])
+      t.throws(() => parse(source), { name: 'TemplateError', line: 3, column: 7 }, JSON.stringify(source))
+  }
+})
+
+t.test('the message of an error stays short whatever it quotes, and holds whole characters', async (t) => {
+  for (const source of [
+    "{{ {}['😀' * 100000].a }}",
+    "{{ {}['a' ~ '😀' * 100000].a }}",
+    `{{ ${'f'.repeat(100_000)}.a }}`,
+    "{{ ('x' * 100000)|float + [] }}",
+  ]) {
+    const error = errorOf(() => renderTemplate(compileTemplate(source), {}))
+    t.ok(error.message.length <= 301, source)
+    t.ok(error.message.isWellFormed(), source)
+  }
+})
+
+function errorOf(run: () => unknown): TemplateError {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof TemplateError) return error
+    throw error
+  }
+  throw new Error('Nothing was thrown.')
+}

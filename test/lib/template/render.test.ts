@@ -1,5 +1,5 @@
 import t from 'tap'
-import { compileTemplate, renderTemplate } from '../../../src/lib/template/render.js'
+import { compileTemplate, Given, renderTemplate } from '../../../src/lib/template/render.js'
 import { TemplateError } from '../../../src/lib/template/template-error.js'
 
 function render(source: string, variables: Record<string, unknown> = {}): string {
@@ -23,6 +23,18 @@ const printed: [source: string, output: string, variables?: Record<string, unkno
   ['{{ namespace(a=1) }}', "<Namespace {'a': 1}>"],
   ["{{ dict(a=1) }}{{ dict([['a',1]], b=2) }}", "{'a': 1}{'a': 1, 'b': 2}"],
   ['{{ cycler }}', "<class 'jinja2.utils.Cycler'>"],
+  [
+    '{{ -3 ** n }} {{ -x ** n }} {{ -3 ** 2 }} {{ (1-4) ** n }} {{ -0.0 ** n }} {{ -true ** n }}',
+    '-9 9 9 -9 -0.0 -1',
+    { n: 2, x: 3 },
+  ],
+  [
+    '{{ -3 ** n ** 2 }} {{ -3|abs ** n }} {{ (-3 ** n)|abs }} {{ 2 ** -n }} {{ (-3 if n else 4) ** n }}',
+    '81 9 9 0.25 9',
+    { n: 2 },
+  ],
+  ['{% for x in 1, recursive %}{{ x }}{% endfor %}{% for (x,) in [[1]] %}{{ x }}{% endfor %}', '11'],
+  ['{% filter escape %}<{% endfilter %}{% filter default(1) %}{% endfilter %}{% set x|length %}abc{% endset %}{{ x }}', '&lt;3'],
   [
     '{% macro m(a,b=2) %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1,2,3,z=4) }}{{ m }}{{ m() }}',
     "12(3,){'z': 4}<Macro 'm'>2(){}",
@@ -365,6 +377,51 @@ t.test('a compiled template keeps nothing of a rendering', async (t) => {
   const template = compileTemplate('{% set x = y %}{% for i in x %}{{ i }}{% endfor %}{{ z }}')
   t.equal(renderTemplate(template, { y: [1, 2], z: 3 }), '123')
   t.equal(renderTemplate(template, { y: [] }), '')
+})
+
+t.test('a filter block whose filters give no text fails, as a set block does not', async (t) => {
+  for (const [filter, type] of [
+    ['length', 'int'],
+    ['list', 'list'],
+    ['upper|length', 'int'],
+  ] as const) {
+    const error = errorOf(() => render(`{% filter ${filter} %}abc{% endfilter %}`))
+    t.match(error, { code: 'template.runtime', message: `TypeError: sequence item 0: expected str instance, ${type} found` })
+  }
+})
+
+t.test('values are made of what is given once for all renderings that share it', async (t) => {
+  const reads: string[] = []
+  const given = new Given(
+    Object.defineProperty({}, 'x', {
+      get: () => {
+        reads.push('x')
+        return [{ a: 1 }]
+      },
+      enumerable: true,
+    }),
+  )
+  const template = compileTemplate('{{ x[0].a }}{% set x = x + [2] %}{{ x|length }}')
+  t.equal(renderTemplate(template, given), '12')
+  t.equal(renderTemplate(template, given), '12')
+  t.strictSame(reads.length, 2, 'each rendering reads the name once')
+})
+
+t.test('variables of too many parts are an error where they are used', async (t) => {
+  const many = Array.from({ length: 30_000 }, () => ({ a: 1 }))
+  t.equal(render('{{ y }}', { many, more: many, y: 1 }), '1')
+  t.equal(render('{{ xs|length }}', { xs: many.slice(0, 29_000) }), '29000')
+  t.equal(render('{{ xs|length }}', { xs: Array.from({ length: 500_000 }, () => 0) }), '500000', 'numbers take little')
+  t.match(
+    errorOf(() => render('\n{{ many|length }}', { many })),
+    { code: 'template.too_complex', line: 2 },
+  )
+  const circular: unknown[] = []
+  circular.push(circular, circular)
+  t.match(
+    errorOf(() => render('{{ circular }}', { circular })),
+    { code: 'template.too_complex' },
+  )
 })
 
 t.test('only own properties are variables, and what JavaScript has is not there', async (t) => {

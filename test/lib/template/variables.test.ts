@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { childNodes, parseTemplate, type TemplateNode } from '../../../src/lib/template/parse.js'
 import { TemplateError } from '../../../src/lib/template/template-error.js'
-import { type RootUnit, templateVariables } from '../../../src/lib/template/variables.js'
+import { type RootUnit, templateVariables, VariableAnalysis } from '../../../src/lib/template/variables.js'
 
 type Tap = typeof t
 
@@ -613,6 +613,29 @@ const uses = fc.array(
 )
 const written = (parts: { form: string; name: string }[]) =>
   parts.map(({ form, name }) => form.replaceAll('f(', 'range(').replaceAll('@', name))
+
+t.test('what hands on too many variables to too many others is an error, in little time', async (t) => {
+  const names = (count: number, letter: string) => Array.from({ length: count }, (_, index) => `{{ ${letter}${index} }}`).join('')
+  const children = Object.fromEntries(Array.from({ length: 99 }, (_, index) => [`c${index}`, "{% extends 'base' %}"]))
+  const main = Object.keys(children).map((name) => `{% include '${name}' %}`)
+  const few = unitOf({ main: main.join(''), ...children, base: names(40, 'v') })
+  t.equal(templateVariables(few).length, 40)
+  const many = unitOf({ main: main.join(''), ...children, base: names(2_000, 'v') })
+  const startedAt = performance.now()
+  t.throws(() => templateVariables(many), { name: 'TemplateError', code: 'template.too_complex' })
+  t.ok(performance.now() - startedAt < 1_000)
+})
+
+t.test('several templates of one prompt take the same from outside as each by itself', async (t) => {
+  const made = new Map<string, RootUnit>()
+  const sources = { a: "{{ x }}{% include 'c' %}", b: "{% set y = 1 %}{% include 'c' %}", c: '{{ y.z }}' }
+  const units = ['a', 'b', 'a'].map((name) => unitOf(sources, name, made))
+  const analysis = new VariableAnalysis()
+  t.same(
+    units.map((unit) => analysis.variables(unit)),
+    units.map((unit) => templateVariables(unit)),
+  )
+})
 
 t.test('a text takes the same from outside in one prompt, in included ones and in blocks of one that is extended', async () => {
   fc.assert(

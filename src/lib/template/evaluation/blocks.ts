@@ -5,7 +5,7 @@ import { Attributes, OperationError, Printed, Undefined, type Value } from '../v
 import { apart, Compiler } from './compiler.js'
 import { type Block, callSteps, capture, type Execute, Frame, type Instance } from './frame.js'
 import { localsOf } from './locals.js'
-import { note, type Slot, undeclared } from './scope.js'
+import { note, type Slot } from './scope.js'
 
 /** A block is run as the template has it that extends all others. Unless it is scoped it sees nothing of what is around it. */
 export function block(compiler: Compiler, node: NodeOf<'Block'>): Execute {
@@ -30,7 +30,7 @@ export function block(compiler: Compiler, node: NodeOf<'Block'>): Execute {
 
 /** What a block does in a frame of its own. */
 function blockBody(compiler: Compiler, node: NodeOf<'Block'>): Execute {
-  const used = undeclared(node.body, ['self', 'super'])
+  const used = compiler.shared.specialNames.usedIn(node.body, ['self', 'super'])
   const slots = new Map<string, Slot>()
   const inner = Compiler.forFunction(compiler.shared, apart, (symbols) => {
     for (const name of used) slots.set(name, symbols.parameter(name))

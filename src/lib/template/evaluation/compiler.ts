@@ -2,6 +2,7 @@ import type { TemplateNode } from '../syntax/nodes.js'
 import type { Value } from '../values/values.js'
 import { type Execute, type Frame, missing } from './frame.js'
 import { FunctionScope, note, type Slot, Symbols } from './scope.js'
+import type { SpecialNames } from './special-names.js'
 
 export type Place = {
   index: number
@@ -13,6 +14,7 @@ export type Place = {
 
 /** What is one for a whole template: its blocks, and how bodies are compiled, which expressions hold as well as statements. */
 export type Shared = {
+  specialNames: SpecialNames
   blocks: Map<string, Execute>
   /** A block that is scoped sees `loop`, so that its loops have to keep it. */
   loopsAroundScoped: ReadonlySet<TemplateNode>

@@ -7,8 +7,9 @@ import { binary, negative, positive } from '../values/arithmetic.js'
 import { areEqual, contains, order, toIterable } from '../values/iteration.js'
 import { methodOf } from '../values/methods.js'
 import type { Arguments } from '../values/operations.js'
-import { Dict, Float, isTruthy, Tuple, Undefined, type Value } from '../values/values.js'
+import { Dict, Float, isTruthy, numberOf, Tuple, Undefined, type Value } from '../values/values.js'
 import type { Compiler } from './compiler.js'
+import { isConstant } from './constants.js'
 import { capture, type Evaluate, type Frame, MissingVariable, missing } from './frame.js'
 import { callValue } from './globals.js'
 import { attribute, item, slice } from './lookups.js'
@@ -80,7 +81,7 @@ const compilers: { [Name in NodeName]?: (compiler: Compiler, node: NodeOf<Name>)
   Div: arithmetic,
   FloorDiv: arithmetic,
   Mod: arithmetic,
-  Pow: arithmetic,
+  Pow: power,
   Concat: (compiler, node) => {
     const [left, right] = [expression(compiler, node.left), expression(compiler, node.right)]
     return (frame) => {
@@ -321,6 +322,26 @@ function unary(compiler: Compiler, node: NodeOf<'Neg' | 'Pos'>, apply: (value: V
   }
 }
 
+/**
+ * Jinja2 writes `-3 ** n` and `(1 - 4) ** n` for Python as `-3 ** n`, which is `-(3 ** n)` there: what is negative and constant
+ * loses its sign to the power. `-x ** n` is `(-x) ** n`.
+ */
+function power(compiler: Compiler, node: NodeOf<'Pow'>): Evaluate {
+  if (!isConstant(node.left) || isConstant(node.right)) return arithmetic(compiler, node)
+  const [left, right] = [expression(compiler, node.left), expression(compiler, node.right)]
+  return (frame) => {
+    const [a, b] = [left(frame), right(frame)]
+    const { context } = frame.run
+    frame.run.at = node
+    return isSigned(a) ? negative(binary('Pow', context, negative(a), b)) : binary('Pow', context, a, b)
+  }
+}
+
+function isSigned(value: Value): boolean {
+  const number = numberOf(value)
+  return number !== null && (number < 0 || Object.is(number, -0))
+}
+
 function arithmetic(compiler: Compiler, node: BinaryNode): Evaluate {
   const [left, right] = [expression(compiler, node.left), expression(compiler, node.right)]
   const name = node.typename
@@ -345,7 +366,9 @@ const comparisons: ReadonlyMap<string, Compare> = new Map<string, Compare>([
 ])
 
 function isSame(frame: Frame, a: Value, b: Value): boolean {
-  return typeof a === 'string' && typeof b === 'string' ? a === b : areEqual(frame.run.context, a, b)
+  // What is long takes longer to compare, and pays for it.
+  const areShort = typeof a === 'string' && typeof b === 'string' && a.length < 64
+  return areShort ? a === b : areEqual(frame.run.context, a, b)
 }
 
 /** `a < b < c` holds if both do; c is not looked at where the first does not. */

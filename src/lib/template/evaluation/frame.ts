@@ -1,6 +1,6 @@
 import { type Budget, BudgetExceeded, budgets } from '../budget.js'
 import type { Unit } from '../composition.js'
-import type { TemplateNode } from '../syntax/nodes.js'
+import type { NodeOf } from '../syntax/nodes.js'
 import type { Position } from '../template-error.js'
 import type { Context } from '../values/operations.js'
 import { Undefined, type Value } from '../values/values.js'
@@ -19,7 +19,7 @@ export class MissingVariable extends Undefined {
 /** A template whose tree has been turned into functions. It holds nothing of a rendering, and can be used any number of times. */
 export type CompiledTemplate = {
   /** The tree of the template, for what else is to be known of it. */
-  root: TemplateNode
+  root: NodeOf<'Root'>
   blocks: ReadonlyMap<string, Execute>
   execute: Execute
   enter: (frame: Frame) => void

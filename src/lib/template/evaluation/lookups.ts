@@ -1,7 +1,8 @@
 import { notSupported, typeError, undefinedError, valueError } from '../values/arguments.js'
+import { reprFor } from '../values/iteration.js'
 import { methodOf } from '../values/methods.js'
 import type { Context } from '../values/operations.js'
-import { isPlain, lengthOfText } from '../values/python-text.js'
+import { isPlain, lengthOfText, reverseText, sliceText, characterAt as textItem } from '../values/python-text.js'
 import {
   Attributes,
   Callable,
@@ -13,9 +14,7 @@ import {
   Markup,
   NamedTuple,
   numberOf,
-  OperationError,
   Range,
-  repr,
   Tuple,
   textOf,
   typeName,
@@ -27,7 +26,7 @@ import {
 export function attribute(context: Context, value: Value, name: string): Value {
   const found = ownAttribute(context, value, name)
   if (found !== undefined) return found
-  const item = value instanceof Dict ? value.get(name) : undefined
+  const item = value instanceof Dict ? value.find(name) : undefined
   if (item !== undefined) return item
   return absentAttribute(value, name)
 }
@@ -81,11 +80,12 @@ function objectName(value: Value): string {
 }
 
 function shortRepr(context: Context, key: Value): string {
-  return repr(key, (characters) => context.budget.characters(characters)).slice(0, 200)
+  return reprFor(context, key).slice(0, 200)
 }
 
 function ownItem(context: Context, value: Value, key: Value): Value | undefined {
-  if (value instanceof Dict) return dictItem(value, key)
+  // Jinja2 takes a key that cannot be one for an absent one.
+  if (value instanceof Dict) return value.find(key)
   const index = indexOf(key)
   if (index === undefined) return undefined
   if (isList(value)) return value[index < 0 ? index + value.length : index]
@@ -96,16 +96,6 @@ function ownItem(context: Context, value: Value, key: Value): Value | undefined 
   return value instanceof Markup && character !== undefined ? new Markup(character) : character
 }
 
-function dictItem(dict: Dict, key: Value): Value | undefined {
-  try {
-    return dict.get(key)
-  } catch (error) {
-    // Jinja2 takes a key that cannot be one for an absent one.
-    if (error instanceof OperationError) return undefined
-    throw error
-  }
-}
-
 function indexOf(key: Value): number | undefined {
   if (!isInt(key) && typeof key !== 'boolean') return undefined
   return Number(numberOf(key))
@@ -113,9 +103,7 @@ function indexOf(key: Value): number | undefined {
 
 function characterAt(context: Context, text: string, index: number): string | undefined {
   context.budget.step(1 + Math.floor(text.length / 64))
-  if (isPlain(text)) return text[index < 0 ? index + text.length : index]
-  const characters = Array.from(text)
-  return characters[index < 0 ? index + characters.length : index]
+  return textItem(text, index)
 }
 
 /** `x[start:stop:step]` of a text, by code points, a list or a tuple. */
@@ -141,11 +129,16 @@ export function slice(context: Context, value: Value, start: Value, stop: Value,
 
 function slicedText(context: Context, text: string, start: Value, stop: Value, step: Value): string {
   context.budget.characters(text.length)
-  const isSimple = isPlain(text)
-  const [from, to, by] = bounds(isSimple ? text.length : lengthOfText(text), start, stop, step)
-  if (isSimple && by === 1) return text.slice(from, Math.max(from, to))
-  return picked(isSimple ? text : Array.from(text), from, to, by).join('')
+  const [from, to, by] = bounds(lengthOfText(text), start, stop, step)
+  if (by === 1) return sliceText(text, from, Math.max(from, to))
+  context.budget.characters(text.length)
+  if (by === -1) return reverseText(sliceText(text, to + 1, Math.max(to, from) + 1))
+  context.budget.characters(costOfPicking * text.length)
+  return picked(isPlain(text) ? text : Array.from(text), from, to, by).join('')
 }
+
+/** What picking every so many characters takes, in characters that are copied. */
+const costOfPicking = 8
 
 function picked<Item>(items: ArrayLike<Item>, from: number, to: number, by: number): Item[] {
   const picks: Item[] = []

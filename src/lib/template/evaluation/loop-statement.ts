@@ -7,7 +7,7 @@ import type { Compiler } from './compiler.js'
 import { condition, expression } from './expressions.js'
 import { capture, type Execute, Frame, MissingVariable } from './frame.js'
 import { Loop } from './loops.js'
-import { note, noteParameters, type Slot, type Symbols, undeclared } from './scope.js'
+import { note, noteParameters, type Slot, type Symbols } from './scope.js'
 
 type Parts = {
   assign: Assign
@@ -32,7 +32,10 @@ export function loop(compiler: Compiler, node: NodeOf<'For'>): Execute {
 }
 
 function partsOf(compiler: Compiler, node: NodeOf<'For'>): Parts {
-  const usesLoop = node.isRecursive || undeclared(node.body, ['loop']).size > 0 || compiler.shared.loopsAroundScoped.has(node)
+  const usesLoop =
+    node.isRecursive ||
+    compiler.shared.specialNames.usedIn(node.body, ['loop']).size > 0 ||
+    compiler.shared.loopsAroundScoped.has(node)
   let loopSlot: Slot | null = null
   const open = (prepare: (symbols: Symbols) => void) =>
     node.isRecursive ? compiler.innerFunction(prepare) : compiler.inner(prepare)

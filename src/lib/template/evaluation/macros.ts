@@ -6,7 +6,7 @@ import { type Callable, Dict, Macro as MacroValue, Tuple, Undefined, type Value 
 import type { Compiler } from './compiler.js'
 import { expression } from './expressions.js'
 import { capture, type Evaluate, type Execute, Frame, missing } from './frame.js'
-import { note, type Slot, undeclared } from './scope.js'
+import { note, type Slot } from './scope.js'
 
 type Parameter = { name: string; slot: Slot; byDefault: Evaluate | null; node: TemplateNode }
 
@@ -41,7 +41,7 @@ export function macro(compiler: Compiler, node: NodeOf<'Macro' | 'CallBlock'>, n
 }
 
 function compile(compiler: Compiler, node: NodeOf<'Macro' | 'CallBlock'>, name: string | null): Macro {
-  const used = undeclared(node.body, ['caller', 'kwargs', 'varargs'])
+  const used = compiler.shared.specialNames.usedIn(node.body, ['caller', 'kwargs', 'varargs'])
   const declared = parametersOf(node.args)
   const names = new Set(declared.map((parameter) => parameter.name))
   const explicitCaller = declared.find((parameter) => parameter.name === 'caller')

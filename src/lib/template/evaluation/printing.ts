@@ -1,5 +1,6 @@
+import { typeError } from '../values/arguments.js'
 import { textFor } from '../values/iteration.js'
-import { Markup, Undefined, type Value } from '../values/values.js'
+import { Markup, typeName, Undefined, type Value } from '../values/values.js'
 import type { Run } from './frame.js'
 import { MissingVariable } from './frame.js'
 
@@ -13,4 +14,11 @@ export function printed(run: Run, value: Value): string {
   }
   if (value instanceof Markup) return value.text
   return textFor(run.context, value)
+}
+
+/** The text of a `filter` block, whose filters have to give one. */
+export function filteredText(_run: Run, value: Value): string {
+  if (typeof value === 'string') return value
+  if (value instanceof Markup) return value.text
+  throw typeError(`sequence item 0: expected str instance, ${typeName(value)} found`)
 }

@@ -7,7 +7,7 @@ import { call, captureIn, condition, expression } from './expressions.js'
 import type { Execute } from './frame.js'
 import { loop } from './loop-statement.js'
 import { macro } from './macros.js'
-import { printed } from './printing.js'
+import { filteredText, printed } from './printing.js'
 import { extend, importModule, importNames, include } from './references.js'
 import { note, noteParameters } from './scope.js'
 
@@ -51,6 +51,7 @@ function outputOf(compiler: Compiler, node: TemplateNode): Execute {
     }
   }
   const evaluate = expression(compiler, node)
+  const print = captureIn(node) ? filteredText : printed
   const cost = costOf(node)
   return (frame, output) => {
     const { run } = frame
@@ -58,7 +59,7 @@ function outputOf(compiler: Compiler, node: TemplateNode): Execute {
     run.budget.step(cost)
     const value = evaluate(frame)
     run.at = node
-    output.write(typeof value === 'string' ? value : printed(run, value))
+    output.write(typeof value === 'string' ? value : print(run, value))
   }
 }
 

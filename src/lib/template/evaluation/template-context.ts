@@ -1,15 +1,57 @@
-import { fromJson, type Value } from '../values/values.js'
+import { fromJson, OperationError, type Value } from '../values/values.js'
 import type { Run } from './frame.js'
 
-/** What a rendering was given, as values of templates. */
+/** Making values of lists and dicts takes time: so many of these and of the keys in them may be used. */
+const maxParts = 60_000
+
+/** How many lists, dicts and keys there are in a value. */
+function partsOf(json: unknown, limit: number): number {
+  let count = 0
+  const pending = [json]
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (typeof next !== 'object' || next === null) continue
+    const children: unknown[] = Array.isArray(next) ? next : Object.values(next)
+    count += Array.isArray(next) ? 1 : 1 + children.length
+    for (const child of children) if (typeof child === 'object' && child !== null) pending.push(child)
+    if (count + pending.length <= limit) continue
+    throw new OperationError('TooComplex', `The variables have more than ${maxParts} lists, dicts and keys.`)
+  }
+  return count
+}
+
+/** JSON values by their names. What of them templates use becomes values of templates once, for all renderings that share them. */
+export class Given {
+  readonly #json: Record<string, unknown>
+  #values: Map<string, Value> | null = null
+  #parts = 0
+
+  constructor(json: Record<string, unknown>) {
+    this.#json = json
+  }
+
+  find(name: string): Value | undefined {
+    const json = Object.hasOwn(this.#json, name) ? this.#json[name] : undefined
+    if (json === undefined || typeof json === 'string' || typeof json === 'boolean') return json
+    if (typeof json === 'number' && Number.isSafeInteger(json)) return json
+    const known = this.#values?.get(name)
+    if (known !== undefined) return known
+    this.#parts += partsOf(json, maxParts - this.#parts)
+    const value = fromJson(json)
+    this.#values ??= new Map()
+    this.#values.set(name, value)
+    return value
+  }
+}
+
+/** What the templates of a rendering find by their names where none of them has set it. */
 export class Variables {
   /** Null where a template is rendered without a context: what it lacks, nobody can give. */
-  readonly #given: Record<string, unknown> | null
+  readonly #given: Given | null
   readonly #run: Run
-  /** What takes time to turn into a value, or has to stay the same one. */
-  #kept: Map<string, Value> | null = null
+  /** They have to stay the same ones. */
+  #globals: Map<string, Value> | null = null
 
-  constructor(given: Record<string, unknown> | null, run: Run) {
+  constructor(given: Given | null, run: Run) {
     this.#given = given
     this.#run = run
   }
@@ -19,15 +61,14 @@ export class Variables {
   }
 
   find(name: string): Value | undefined {
-    const given = this.#given !== null && Object.hasOwn(this.#given, name) ? this.#given[name] : undefined
-    if (typeof given === 'string' || typeof given === 'boolean') return given
-    if (typeof given === 'number' && Number.isSafeInteger(given)) return given
-    const kept = this.#kept?.get(name)
-    if (kept !== undefined) return kept
-    const value = given === undefined ? this.#run.global(name) : fromJson(given)
+    const given = this.#given?.find(name)
+    if (given !== undefined) return given
+    const known = this.#globals?.get(name)
+    if (known !== undefined) return known
+    const value = this.#run.global(name)
     if (value !== undefined) {
-      this.#kept ??= new Map()
-      this.#kept.set(name, value)
+      this.#globals ??= new Map()
+      this.#globals.set(name, value)
     }
     return value
   }

@@ -6,6 +6,7 @@ export type Getter = (item: Value) => Value
 
 export function attributeGetter(context: Context, attribute: Value, fallback: Value = null): Getter {
   const parts = partsOf(attribute)
+  context.budget.step(parts.length)
   return (item) => {
     let value = item
     for (const part of parts) {
@@ -20,6 +21,7 @@ export function attributeGetter(context: Context, attribute: Value, fallback: Va
 /** Several, separated by commas: each gives one of the values. */
 export function attributesGetter(context: Context, attributes: Value): (item: Value) => Value[] {
   const names = textOf(attributes)?.split(',') ?? [attributes]
+  context.budget.step(names.length)
   const getters = names.map((name) => attributeGetter(context, name))
   return (item) => getters.map((getter) => getter(item))
 }
@@ -34,6 +36,6 @@ function partsOf(attribute: Value): Value[] {
 export function ignoringCase(context: Context, value: Value): Value {
   const text = textOf(value)
   if (text === null) return value
-  context.budget.characters(text.length)
+  context.budget.characters(2 * text.length)
   return text.toLowerCase()
 }

@@ -1,4 +1,5 @@
 import { notSupported } from '../values/arguments.js'
+import type { Context } from '../values/operations.js'
 
 /** The references to characters in HTML, but for most of the two thousand rare names: those are refused. */
 
@@ -52,10 +53,17 @@ const withSemicolon = new Map(
   ),
 )
 
+/** What a reference takes, and each beginning of its name that is looked up, in characters that are copied. */
+const costOfReference = 32
+const costOfLooking = 8
+
 const reference = /&(?:#([0-9]+);?|#[xX]([0-9a-fA-F]+);?|([^\t\n\f <&#;]{1,32})(;?))/g
 
-export function unescapeHtml(text: string): string {
+export function unescapeHtml(context: Context, text: string): string {
+  // The engine finds all references before the first of them is replaced.
+  context.budget.characters(costOfReference * (text.split('&').length - 1))
   return text.replace(reference, (whole, decimal?: string, hexadecimal?: string, name?: string, end?: string) => {
+    context.budget.characters(costOfLooking * (name?.length ?? 0))
     if (name !== undefined) return named(whole, name, end ?? '')
     return numbered(decimal !== undefined ? Number.parseInt(decimal, 10) : Number.parseInt(hexadecimal ?? '', 16))
   })

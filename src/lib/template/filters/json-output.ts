@@ -2,6 +2,7 @@ import { typeError, valueError } from '../values/arguments.js'
 import { checkDepth, order } from '../values/iteration.js'
 import type { Context } from '../values/operations.js'
 import { reprFloat } from '../values/python-literals.js'
+import { substituted } from '../values/python-text.js'
 import { Dict, isFloat, isList, numberOf, Tuple, textOf, typeName, type Value } from '../values/values.js'
 
 /** Python's `json.dumps(value, sort_keys=True)`, with what means something in HTML escaped as well. */
@@ -30,8 +31,8 @@ class JsonWriter {
     if (value === null || typeof value === 'boolean' || numberOf(value) !== null) return scalar(value)
     const text = textOf(value)
     if (text !== null) {
-      this.#context.budget.characters(text.length)
-      return quoted(text)
+      this.#context.budget.characters(2 * text.length)
+      return quoted(this.#context, text)
     }
     if (isList(value)) return this.#list(value, depth)
     if (value instanceof Tuple) return this.#list(value.items, depth)
@@ -46,7 +47,7 @@ class JsonWriter {
 
   #dict(dict: Dict, depth: number): string {
     const entries = Array.from(dict.entries()).sort(([a], [b]) => order(this.#context, a, b))
-    const parts = entries.map(([key, item]) => `${keyOf(key)}: ${this.write(item, depth + 1)}`)
+    const parts = entries.map(([key, item]) => `${keyOf(this.#context, key)}: ${this.write(item, depth + 1)}`)
     return this.#enclosed('{', parts, '}', depth)
   }
 
@@ -69,18 +70,38 @@ function scalar(value: Value): string {
   return reprFloat(Number(number))
 }
 
-function keyOf(key: Value): string {
+function keyOf(context: Context, key: Value): string {
   const text = textOf(key)
-  if (text !== null) return quoted(text)
+  if (text !== null) return quoted(context, text)
   if (key !== null && numberOf(key) === null) {
     throw typeError(`keys must be str, int, float, bool or None, not ${typeName(key)}`)
   }
   return `"${scalar(key)}"`
 }
 
+/** What means something in HTML. */
+const escapes = [
+  ['<', '\\u003c'],
+  ['>', '\\u003e'],
+  ['&', '\\u0026'],
+  ["'", '\\u0027'],
+] as const
+/** What looking for these takes, in characters that are copied. */
+const htmlCost = 4
+const notAscii = /[\u007f-\uffff]+/g
+/** What escaping one unit takes, in characters that are copied, besides the length of what it becomes. */
+const escapeCost = 12
+
 /** ASCII only, as Python writes it by default. */
-function quoted(text: string): string {
-  return JSON.stringify(text).replace(/[\u007f-\uffff<>&']/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+function quoted(context: Context, text: string): string {
+  if (/[<>&']/.test(text)) context.budget.characters(htmlCost * text.length)
+  const escaped = escapes.reduce((made, [character, code]) => substituted(made, character, code), JSON.stringify(text))
+  return escaped.replace(notAscii, (units) => {
+    context.budget.characters(escapeCost * units.length)
+    let codes = ''
+    for (let at = 0; at < units.length; at += 1) codes += `\\u${(0x10000 + units.charCodeAt(at)).toString(16).slice(1)}`
+    return codes
+  })
 }
 
 const maxIndentation = 1000

@@ -1,9 +1,10 @@
 import { bind, flag, notSupported, toIndex, typeError, undefinedError } from '../values/arguments.js'
 import { binary } from '../values/arithmetic.js'
-import { firstOf, isIterable, lengthOf, textFor, toIterable } from '../values/iteration.js'
+import { firstOf, isIterable, lastOf, lengthOf, textFor, toIterable } from '../values/iteration.js'
 import { like } from '../values/markup.js'
 import { methodOf } from '../values/methods.js'
 import type { Arguments, Context, Filter } from '../values/operations.js'
+import { reverseText } from '../values/python-text.js'
 import { joinTexts } from '../values/text-parts.js'
 import {
   Dict,
@@ -37,14 +38,10 @@ function first(context: Context, value: Value, given: Arguments): Value {
 function last(context: Context, value: Value, given: Arguments): Value {
   bind('last', given, [])
   if (value instanceof Undefined) return new Undefined('No last item, sequence was empty.')
-  const item = reversible(context, value).at(-1)
+  if (value instanceof Once || !isIterable(value)) throw typeError(`'${typeName(value)}' object is not reversible`)
+  const item = lastOf(context, value)
   if (item === undefined) return new Undefined('No last item, sequence was empty.')
   return value instanceof Markup ? new Markup(item as string) : item
-}
-
-function reversible(context: Context, value: Value): readonly Value[] {
-  if (value instanceof Once || !isIterable(value)) throw typeError(`'${typeName(value)}' object is not reversible`)
-  return isList(value) ? value : toIterable(context, value)
 }
 
 function join(context: Context, value: Value, given: Arguments): Value {
@@ -110,8 +107,8 @@ function reverse(context: Context, value: Value, given: Arguments): Value {
   bind('reverse', given, [])
   const text = textOf(value)
   if (text !== null) {
-    context.budget.characters(text.length)
-    return like(value as string | Markup, Array.from(text).reverse().join(''))
+    context.budget.characters(2 * text.length)
+    return like(value as string | Markup, reverseText(text))
   }
   if (!isIterable(value)) throw filterArgumentError('argument must be iterable')
   const items = toIterable(context, value).reverse()
@@ -129,21 +126,34 @@ function reversedKind(value: Value): string {
 function unique(context: Context, value: Value, given: Arguments): Value {
   const [isCaseSensitive, attribute = null] = bind('unique', given, ['case_sensitive', 'attribute'])
   const getter = attributeGetter(context, attribute)
-  const seen = new Dict()
+  const [texts, others] = [new Set<string>(), new Dict()]
   const items = toIterable(context, value).filter((item) => {
     const key = getter(item)
     const comparable = flag(isCaseSensitive) ? key : ignoringCase(context, key)
-    if (seen.has(comparable)) return false
-    seen.set(comparable, null)
-    return true
+    return isNew(context, comparable, texts, others)
   })
   return generator(items)
 }
 
-function items(_context: Context, value: Value, given: Arguments): Value {
+/** A text may be longer here than the key of a dict. */
+function isNew(context: Context, key: Value, texts: Set<string>, others: Dict): boolean {
+  const text = textOf(key)
+  if (text === null) {
+    const count = others.size
+    others.set(key, null)
+    return others.size > count
+  }
+  context.budget.characters(text.length)
+  if (texts.has(text)) return false
+  texts.add(text)
+  return true
+}
+
+function items(context: Context, value: Value, given: Arguments): Value {
   bind('items', given, [])
   if (value instanceof Undefined) return generator([])
   if (!(value instanceof Dict)) throw typeError('Can only get item pairs from a mapping.')
+  context.budget.step(value.size)
   return generator(Array.from(value.entries(), (entry) => new Tuple(entry)))
 }
 

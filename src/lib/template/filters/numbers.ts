@@ -1,8 +1,9 @@
 import { bind, flag, notSupported, toIndex, typeError, undefinedError } from '../values/arguments.js'
 import { finite } from '../values/format-specification.js'
+import { payForEach } from '../values/iteration.js'
 import type { Arguments, Context, Filter } from '../values/operations.js'
-import { parseFloatText, parseInteger, round, roundInt, toFixed, truncate } from '../values/python-numbers.js'
-import { float, int, isFloat, numberOf, OperationError, textOf, typeName, Undefined, type Value } from '../values/values.js'
+import { floatOfText, integerOfText, parseFloatText, round, roundInt, toFixed, truncate } from '../values/python-numbers.js'
+import { float, int, isFloat, isInt, numberOf, textOf, typeName, Undefined, type Value } from '../values/values.js'
 import { filterArgumentError } from './lists.js'
 
 function abs(_context: Context, value: Value, given: Arguments): Value {
@@ -13,40 +14,40 @@ function abs(_context: Context, value: Value, given: Arguments): Value {
   return isFloat(value) ? float(Math.abs(number)) : Math.abs(number)
 }
 
-/** Runs a conversion; null where it raises one of the exceptions. */
-function attempt(convert: () => Value, kinds: readonly string[]): Value {
-  try {
-    return convert()
-  } catch (error) {
-    if (error instanceof OperationError && kinds.includes(error.kind)) return null
-    throw error
-  }
-}
-
 function toInt(context: Context, value: Value, given: Arguments): Value {
   const [fallback = 0, base = 10] = bind('int', given, ['default', 'base'])
   if (value instanceof Undefined) throw undefinedError(value)
   const text = textOf(value)
-  if (text !== null) context.budget.characters(text.length)
-  const direct = () => (text === null ? wholeOf(value) : parseInteger(text, toIndex(base)))
-  const throughFloat = () => wholeOf(floatOf(value))
-  return (
-    attempt(direct, ['TypeError', 'ValueError']) ??
-    attempt(throughFloat, ['TypeError', 'ValueError', 'OverflowError']) ??
-    fallback
-  )
+  if (text === null) {
+    const number = numberOf(value)
+    // Of infinity Python's `int` has an exception that the filter lets pass.
+    return Number.isNaN(number) ? fallback : ((isFloat(value) ? truncate(Number(number)) : number) ?? fallback)
+  }
+  payForNumber(context, text)
+  if (base instanceof Undefined) throw undefinedError(base)
+  const whole = isInt(base) || typeof base === 'boolean' ? integerOfText(text, toIndex(base)) : null
+  if (whole !== null) return whole
+  const number = Number(numberOf(floatOfText(text) ?? Number.NaN))
+  return Number.isFinite(number) ? truncate(number) : fallback
 }
 
-function wholeOf(value: Value): Value {
-  const number = numberOf(value)
-  if (number === null) throw typeError(`int() argument must be a string or a real number, not '${typeName(value)}'`)
-  return isFloat(value) ? truncate(Number(number)) : number
+/** What a digit takes, in characters that are copied; there are so many at the most. */
+const costOfDigit = 8
+const mostDigits = 1000
+
+/** Going through the text, and more for digits that are not those of ASCII. */
+function payForNumber(context: Context, text: string): void {
+  context.budget.characters(text.length + costOfDigit * Math.min(text.length, mostDigits))
+  if (/[^\0-\x7f]/.test(text)) payForEach(context, text)
 }
 
-function floatOf(value: Value): Value {
+function floatOf(context: Context, value: Value): Value {
   if (value instanceof Undefined) throw undefinedError(value)
   const text = textOf(value)
-  if (text !== null) return parseFloatText(text)
+  if (text !== null) {
+    payForNumber(context, text)
+    return parseFloatText(text)
+  }
   const number = numberOf(value)
   if (number === null) throw typeError(`float() argument must be a string or a real number, not '${typeName(value)}'`)
   return float(finite(number))
@@ -54,20 +55,23 @@ function floatOf(value: Value): Value {
 
 function toFloat(context: Context, value: Value, given: Arguments): Value {
   const [fallback = float(0)] = bind('float', given, ['default'])
+  if (value instanceof Undefined) throw undefinedError(value)
   const text = textOf(value)
-  if (text !== null) context.budget.characters(text.length)
-  return attempt(() => floatOf(value), ['TypeError', 'ValueError']) ?? fallback
+  if (text === null) return numberOf(value) === null ? fallback : floatOf(context, value)
+  payForNumber(context, text)
+  return floatOfText(text) ?? fallback
 }
 
 const mostPlaces = 300
 
-function roundFilter(_context: Context, value: Value, given: Arguments): Value {
+function roundFilter(context: Context, value: Value, given: Arguments): Value {
   const [precision = 0, method = 'common'] = bind('round', given, ['precision', 'method'])
   const name = textOf(method)
   if (name !== 'common' && name !== 'ceil' && name !== 'floor') {
     throw filterArgumentError('method must be common, ceil or floor')
   }
   const number = numberOf(value)
+  context.budget.step(Math.min(100, Math.floor(Math.abs(Number(numberOf(precision) ?? 0)) / 16)))
   if (name === 'common') return roundToEven(value, number, precision)
   if (value instanceof Undefined) throw undefinedError(value)
   if (number === null) throw typeError(`must be real number, not ${typeName(value)}`)
@@ -92,9 +96,9 @@ function roundTo(number: number | bigint, places: number, method: 'ceil' | 'floo
 
 const units = ['k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y']
 
-function filesizeformat(_context: Context, value: Value, given: Arguments): Value {
+function filesizeformat(context: Context, value: Value, given: Arguments): Value {
   const [binary] = bind('filesizeformat', given, ['binary'])
-  const bytes = Number(numberOf(floatOf(value)))
+  const bytes = Number(numberOf(floatOf(context, value)))
   const base = flag(binary) ? 1024 : 1000
   if (bytes === 1) return '1 Byte'
   if (bytes < base) return `${truncate(bytes)} Bytes`

@@ -2,7 +2,8 @@ import { bind, flag, notSupported, typeError, undefinedError, valueError } from 
 import { isIterable, textFor, toIterable } from '../values/iteration.js'
 import { escaped, escapeText, marked } from '../values/markup.js'
 import type { Arguments, Context, Filter } from '../values/operations.js'
-import { splitWords } from '../values/python-text.js'
+import { spaceClass } from '../values/python-case.js'
+import { strip, substituted } from '../values/python-text.js'
 import { Dict, isTruthy, Markup, OperationError, repr, textOf, typeName, Undefined, type Value } from '../values/values.js'
 import { unescapeHtml } from './html-entities.js'
 import { indentationOf, toJson } from './json-output.js'
@@ -38,9 +39,19 @@ function pprint(context: Context, value: Value, given: Arguments): Value {
 function quoteUrl(context: Context, value: Value, isQuery: boolean): string {
   const text = textFor(context, value)
   context.budget.characters(3 * text.length)
-  const quoted = encoded(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
-  return isQuery ? quoted.replaceAll('%20', '+') : quoted.replaceAll('%2F', '/')
+  const quoted = unquoted.reduce((made, [character, code]) => substituted(made, character, code), encoded(text))
+  context.budget.characters(Math.max(0, quoted.length - text.length))
+  return isQuery ? substituted(quoted, '%20', '+') : substituted(quoted, '%2F', '/')
 }
+
+/** What Python quotes and JavaScript does not. */
+const unquoted = [
+  ['!', '%21'],
+  ["'", '%27'],
+  ['(', '%28'],
+  [')', '%29'],
+  ['*', '%2A'],
+] as const
 
 function encoded(text: string): string {
   try {
@@ -87,18 +98,22 @@ function xmlattr(context: Context, value: Value, given: Arguments): Value {
 function striptags(context: Context, value: Value, given: Arguments): Value {
   bind('striptags', given, [])
   const text = textFor(context, value)
-  context.budget.characters(2 * text.length)
-  return unescapeHtml(splitWords(withoutTags(text), Number.POSITIVE_INFINITY).join(' '))
+  context.budget.characters(4 * text.length)
+  const words = withoutTags(context, text).replace(spaces, ' ')
+  return unescapeHtml(context, strip(words, 'both', null))
 }
 
+const spaces = new RegExp(`[${spaceClass}]+`, 'gu')
+
 /** A tag or comment that is not closed ends the search. */
-function withoutTags(text: string): string {
+function withoutTags(context: Context, text: string): string {
   const parts: string[] = []
   let from = 0
   for (let start = text.indexOf('<'); start !== -1; start = text.indexOf('<', from)) {
     const isComment = text.startsWith('<!--', start)
     const end = isComment ? text.indexOf('-->', start + 4) : text.indexOf('>', start)
     if (end === -1) break
+    context.budget.step()
     parts.push(text.slice(from, start))
     from = end + (isComment ? 3 : 1)
   }

@@ -2,7 +2,7 @@ import { checkDepth, order, reprFor } from '../values/iteration.js'
 import type { Context } from '../values/operations.js'
 import { isSpace } from '../values/python-case.js'
 import { lengthOfText, splitLines } from '../values/python-text.js'
-import { Dict, isList, NamedTuple, OperationError, repr, Tuple, type Value } from '../values/values.js'
+import { Dict, isList, NamedTuple, OperationError, repr, Tuple, textOf, type Value } from '../values/values.js'
 
 /** Python's `pprint.pformat`: on one line of 80 where it fits, else an item a line, dicts by their keys. */
 export function prettyPrint(context: Context, value: Value): string {
@@ -57,14 +57,18 @@ class PrettyPrinter {
 
   /** Keys that have no order among them are taken by their types. */
   #sorted(dict: Dict): [Value, Value][] {
-    return Array.from(dict.entries()).sort(([a], [b]) => {
-      try {
-        return order(this.#context, a, b)
-      } catch (error) {
-        if (!(error instanceof OperationError)) throw error
-        return classOf(a) < classOf(b) ? -1 : classOf(a) > classOf(b) ? 1 : 0
-      }
-    })
+    return Array.from(dict.entries()).sort(([a], [b]) => (haveOrder(a, b) ? this.#order(a, b) : orderOfTypes(a, b)))
+  }
+
+  /** That of tuples shows in their items only. */
+  #order(a: Value, b: Value): number {
+    try {
+      return order(this.#context, a, b)
+    } catch (error) {
+      if (!(error instanceof OperationError)) throw error
+      this.#context.budget.step(costOfException)
+      return orderOfTypes(a, b)
+    }
   }
 
   #items(items: readonly Value[], place: Place, ending: number): string {
@@ -97,7 +101,7 @@ class PrettyPrinter {
     const isWhole = place.level === 1
     const indent = place.indent + (isWhole ? 1 : 0)
     const allowance = place.allowance + (isWhole ? 1 : 0)
-    const lines = splitLines(text, true)
+    const lines = splitLines(text, () => this.#context.budget.step(), true)
     const chunks = lines.flatMap((line, index) =>
       this.#wrapped(line, lineWidth - indent, index === lines.length - 1 ? allowance : 0),
     )
@@ -124,6 +128,18 @@ class PrettyPrinter {
     })
     return current ? [...chunks, repr(current)] : chunks
   }
+}
+
+const costOfException = 10
+
+function haveOrder(a: Value, b: Value): boolean {
+  const isText = textOf(a) !== null
+  return isText || textOf(b) !== null ? isText && textOf(b) !== null : a !== null && b !== null
+}
+
+function orderOfTypes(a: Value, b: Value): number {
+  const [first, second] = [classOf(a), classOf(b)]
+  return first < second ? -1 : first > second ? 1 : 0
 }
 
 const classNames = new Map([

@@ -75,10 +75,18 @@ function isCallable(value: Value): boolean {
 }
 
 /** Whether two are one object. Small numbers, constants and texts are, lists and dicts only if they are the very same. */
-function isSame(value: Value, other: Value): boolean {
+function isSame(context: Context, value: Value, other: Value): boolean {
+  if (typeof value === 'string' && typeof other === 'string') return areEqual(context, value, other)
   if (isNumber(value) && isNumber(other)) return typeName(value) === typeName(other) && numberOf(value) === numberOf(other)
   return value === other
 }
+
+const cased = (name: string, holds: (text: string) => boolean) =>
+  about(name, (value, context) => {
+    const text = textFor(context, value)
+    context.budget.characters(4 * text.length)
+    return holds(text)
+  })
 
 const named = (name: string, isKnown: (name: string) => boolean) =>
   about(name, (value) => {
@@ -101,18 +109,18 @@ export const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
   ['in', against('in', (context, value, other) => contains(context, other, value), 'seq')],
   ['integer', about('integer', isInt)],
   ['iterable', about('iterable', isIterable)],
-  ['lower', about('lower', (value, context) => cases.isAllLower(textFor(context, value)))],
+  ['lower', cased('lower', cases.isAllLower)],
   ['mapping', about('mapping', (value) => value instanceof Dict)],
   ['none', about('none', (value) => value === null)],
   ['number', about('number', (value) => numberOf(value) !== null)],
   ['odd', about('odd', (value, context) => Number(remainder(context, value, 2)) === 1)],
-  ['sameas', against('sameas', (_context, value, other) => isSame(value, other))],
+  ['sameas', against('sameas', isSame)],
   ['sequence', about('sequence', isSequence)],
   ['string', about('string', (value) => textOf(value) !== null)],
   ['test', named('test', (name) => tests.has(name))],
   ['true', about('true', (value) => value === true)],
   ['undefined', about('undefined', (value) => value instanceof Undefined)],
-  ['upper', about('upper', (value, context) => cases.isAllUpper(textFor(context, value)))],
+  ['upper', cased('upper', cases.isAllUpper)],
   ...['==', 'eq', 'equalto'].map((name) => [name, equal] as const),
   ...['!=', 'ne'].map((name) => [name, unequal] as const),
   ...['>', 'gt', 'greaterthan'].map((name) => [name, greater] as const),

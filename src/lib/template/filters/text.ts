@@ -9,7 +9,7 @@ import { contentOf, leftOfCentered, pad, stripText, type Text, textMethods } fro
 import { joinTexts, replaceText } from '../values/text-parts.js'
 import { Dict, isList, Markup, OperationError, Tuple, textOf, typeName, Undefined, type Value } from '../values/values.js'
 import { filterArgumentError } from './lists.js'
-import { isWordCharacter, type WrapOptions, wrap } from './word-wrap.js'
+import { type WrapOptions, wrap } from './word-wrap.js'
 
 /** A text or markup as it is, anything else as its text. */
 function soft(context: Context, value: Value): Text {
@@ -27,22 +27,16 @@ function title(context: Context, value: Value, given: Arguments): Value {
   bind('title', given, [])
   const text = contentOf(soft(context, value))
   context.budget.characters(2 * text.length)
-  let result = ''
-  let word = ''
-  const endWord = () => {
-    const [first = '', ...others] = word
-    result += first.toUpperCase() + others.join('').toLowerCase()
-    word = ''
-  }
-  for (const character of text) {
-    const isSeparator = '-({[<'.includes(character) || cases.isSpace(character)
-    if (isSeparator) endWord()
-    if (isSeparator) result += character
-    else word += character
-  }
-  endWord()
-  return result
+  return text.replace(titleWord, (word) => {
+    context.budget.characters(costOfWord)
+    const first = String.fromCodePoint(word.codePointAt(0) ?? 0)
+    return first.toUpperCase() + word.slice(first.length).toLowerCase()
+  })
 }
+
+const titleWord = new RegExp(`[^\\-({[<${cases.spaceClass}]+`, 'gu')
+/** What a word takes, in characters that are copied. */
+const costOfWord = 16
 
 function trim(context: Context, value: Value, given: Arguments): Value {
   const [characters = null] = bind('trim', given, ['chars'])
@@ -72,8 +66,7 @@ function indent(context: Context, value: Value, given: Arguments): Value {
   }
   const indention = textOf(width) ?? spaces(context, toIndex(width))
   context.budget.characters(text.length)
-  const lines = splitLines(`${text}\n`)
-  context.budget.step(lines.length)
+  const lines = splitLines(`${text}\n`, () => context.budget.step())
   context.budget.characters(text.length + lines.length * (indention.length + 1))
   const indented = lines.map((line, index) => (index > 0 && (flag(blank) || line !== '') ? indention + line : line))
   return like(value as Text, (flag(first) ? indention : '') + indented.join('\n'))
@@ -131,7 +124,7 @@ function wordwrap(context: Context, value: Value, given: Arguments): Value {
   if (separator instanceof Markup) throw notSupported('A wrapstring that is marked safe is not supported.')
   const ending = separator === null ? '\n' : toText(separator, 'wrapstring must be str')
   context.budget.characters(text.length)
-  const paragraphs = splitLines(text)
+  const paragraphs = splitLines(text, () => context.budget.step())
   if (options.width <= 0 && paragraphs.length > 0) throw valueError(`invalid width ${options.width} (must be > 0)`)
   const wrapped = paragraphs.map((line) => joinTexts(context, wrap(context, line, options), ending))
   return joinTexts(context, wrapped, ending)
@@ -140,13 +133,12 @@ function wordwrap(context: Context, value: Value, given: Arguments): Value {
 function wordcount(context: Context, value: Value, given: Arguments): Value {
   bind('wordcount', given, [])
   const text = contentOf(soft(context, value))
-  context.budget.characters(text.length)
+  context.budget.characters(2 * text.length)
   let count = 0
-  let isInWord = false
-  for (const character of text) {
-    const isPart = isWordCharacter(character)
-    if (isPart && !isInWord) count += 1
-    isInWord = isPart
+  const words = cases.words()
+  while (words.test(text)) {
+    context.budget.characters(costOfWord)
+    count += 1
   }
   return count
 }

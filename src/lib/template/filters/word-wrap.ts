@@ -11,14 +11,14 @@ type Characters = readonly string[]
 type Chunk = { start: number; end: number }
 
 const isBreakable = (character: string | undefined) => character !== undefined && '\t\n\v\f\r '.includes(character)
-export const isWordCharacter = (character: string | undefined) =>
+const isWordCharacter = (character: string | undefined) =>
   character !== undefined && (character === '_' || isAlphanumeric(character))
 const isWordLetter = (character: string | undefined) => isWordCharacter(character) && !isDecimal(character ?? '')
 const endsWord = (character: string | undefined) =>
   isWordCharacter(character) || (character !== undefined && '!"\'&.,?'.includes(character))
 
 export function wrap(context: Context, line: string, options: WrapOptions): string[] {
-  context.budget.step(Math.floor(line.length / 8))
+  context.budget.step(Math.floor(line.length / 4))
   const characters = Array.from(line)
   const chunks = chunksOf(context, characters, options.breaksOnHyphens)
   const lines: string[] = []

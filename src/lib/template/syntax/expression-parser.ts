@@ -6,6 +6,9 @@ import type { TokenStream } from './token-stream.js'
 /** Holds for what brackets and blocks do not count, such as `a.b.c…`, `a ~ b ~ c…` and `elif` after `elif`. */
 export const maxTreeDepth = 500
 
+/** As for the numbers that a template makes. */
+const maxDigits = 1_000
+
 const comparisons = new Set(['==', '!=', '<', '>', '<=', '>='])
 const sumTypes = new Map([['+', 'Add'] as const, ['-', 'Sub'] as const])
 const productTypes = new Map([['*', 'Mul'] as const, ['/', 'Div'] as const, ['//', 'FloorDiv'] as const, ['%', 'Mod'] as const])
@@ -19,7 +22,8 @@ const constantValues = new Map<string, boolean | null>([
 ])
 const nameTypes = new Set(['symbol', 'boolean', 'none'])
 const tupleEnds = new Set(['variable-end', 'block-end', 'right-paren'])
-const testArgumentStarts = new Set([...nameTypes, 'string', 'int', 'float', 'left-paren', 'left-bracket', 'left-curly'])
+const operandStarts = new Set([...nameTypes, 'string', 'int', 'float', 'left-paren', 'left-bracket', 'left-curly'])
+const keywords = new Set(['if', 'else', 'or', 'and', 'in', 'is', 'not'])
 const notTestArguments = new Set(['else', 'or', 'and'])
 
 /**
@@ -41,11 +45,11 @@ export class ExpressionParser extends parser.Parser<TemplateNode> {
   }
 
   /** `parse` reads each item; without a comma there is no tuple. */
-  protected parseTuple(parse: () => TemplateNode, endsAt?: string): TemplateNode {
+  protected parseTuple(parse: () => TemplateNode): TemplateNode {
     const start = this.current()
     const children: TemplateNode[] = []
     let isTuple = false
-    while (!tupleEnds.has(this.current().type) && !(endsAt && this.isName(endsAt))) {
+    while (!tupleEnds.has(this.current().type)) {
       children.push(parse())
       if (!this.skip('comma')) break
       isTuple = true
@@ -154,7 +158,10 @@ export class ExpressionParser extends parser.Parser<TemplateNode> {
     const token = this.next()
     const constant = nameTypes.has(token.type) ? constantValues.get(token.value) : undefined
     if (constant !== undefined && token.type !== 'symbol') return { typename: 'Literal', ...at(token), value: constant }
-    if (token.type === 'symbol') return { typename: 'Symbol', ...at(token), value: token.value }
+    if (token.type === 'symbol') {
+      this.#refuseNot(token)
+      return { typename: 'Symbol', ...at(token), value: token.value }
+    }
     if (token.type === 'string') return this.#strings(token)
     if (token.type === 'int' || token.type === 'float') return numberNode(token)
     if (token.type === 'left-paren') return this.#parenthesized(token)
@@ -162,6 +169,14 @@ export class ExpressionParser extends parser.Parser<TemplateNode> {
       return { typename: 'Array', ...at(token), children: this.#list(() => this.parseCondition()) }
     if (token.type === 'left-curly') return this.#dict(token)
     throw unexpected(token)
+  }
+
+  /** `not` binds looser than what it stands behind, and would be taken for a name. */
+  #refuseNot(token: Token): void {
+    const operand = this.current()
+    if (token.value !== 'not' || !operandStarts.has(operand.type) || (operand.type === 'symbol' && keywords.has(operand.value)))
+      return
+    throw syntax('"not" cannot stand behind an operator. Put it in parentheses with what it applies to.', token)
   }
 
   /** Strings that follow each other are one. */
@@ -271,15 +286,15 @@ export class ExpressionParser extends parser.Parser<TemplateNode> {
     const keywords: NodeOf<'Pair'>[] = []
     let spread: TemplateNode | undefined
     let keywordSpread: TemplateNode | undefined
+    const keys = new Set<string>()
     for (let isFirst = true; !this.skip('right-paren'); isFirst = false) {
       if (!isFirst) this.#comma()
       if (!isFirst && this.skip('right-paren')) break
       const token = this.current()
       const key = this.#keyword()
       if (keywordSpread || (spread && this.isOperator('*'))) throw unexpected(token)
-      if (key && keywords.some((pair) => pair.key.typename === 'Symbol' && pair.key.value === key.value)) {
-        throw syntax(`The keyword ${quote(key.value)} is given twice.`, key)
-      }
+      if (key && keys.has(key.value)) throw syntax(`The keyword ${quote(key.value)} is given twice.`, key)
+      if (key) keys.add(key.value)
       if (key) keywords.push({ typename: 'Pair', ...at(key), key, value: this.parseCondition() })
       else if (this.skipValue('operator', '*')) spread = { typename: 'Spread', ...at(token), target: this.parseCondition() }
       else if (this.skipValue('operator', '**')) {
@@ -332,7 +347,7 @@ export class ExpressionParser extends parser.Parser<TemplateNode> {
   #testArguments(name: TemplateNode): NodeOf<'NodeList'> {
     const token = this.current()
     if (token.type === 'left-paren') return this.#arguments([])
-    if (!testArgumentStarts.has(token.type) || (token.type === 'symbol' && notTestArguments.has(token.value))) {
+    if (!operandStarts.has(token.type) || (token.type === 'symbol' && notTestArguments.has(token.value))) {
       return listOf(name, [])
     }
     if (this.isName('is')) throw syntax('Tests cannot follow each other; use "and" between them.', token)
@@ -398,6 +413,7 @@ export function listOf(start: Position, children: TemplateNode[]): NodeOf<'NodeL
 
 function numberNode(token: Token): NodeOf<'Literal'> {
   if (token.type === 'float') return { typename: 'Literal', ...at(token), value: Number(token.value), isFloat: true }
+  if (token.value.length > maxDigits) throw tooComplex(`A number has more than ${maxDigits} digits.`, token)
   const value = Number(token.value)
   return { typename: 'Literal', ...at(token), value: Number.isSafeInteger(value) ? value : BigInt(token.value) }
 }

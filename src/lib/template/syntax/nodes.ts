@@ -7,6 +7,10 @@ interface Located<Name extends string> {
 interface ListNode<Name extends string, Child = TemplateNode> extends Located<Name> {
   readonly children: Child[]
 }
+interface RootNode extends ListNode<'Root'> {
+  /** How many tokens the template has: names, operators, tags and texts. All work on it goes with that. */
+  readonly size: number
+}
 interface BinaryNode<Name extends string> extends Located<Name> {
   readonly left: TemplateNode
   readonly right: TemplateNode
@@ -132,7 +136,7 @@ interface CompareOperandNode extends Located<'CompareOperand'> {
 }
 
 export type TemplateNode =
-  | ListNode<'Root'>
+  | RootNode
   | ListNode<'NodeList'>
   | ListNode<'Output'>
   | ListNode<'Array'>

@@ -9,19 +9,20 @@ const maxPrefixRun = 20
 
 const conditionInstead = 'is not Jinja. Use "if" and "elif".'
 const loopInstead = 'is not Jinja. Use "for".'
-const notYet = 'is not supported yet.'
+const anExtension = 'is an extension of Jinja2 that is off by default.'
+const loopCondition = `${anExtension} Let the loop have a condition: "for x in xs if …".`
 
 const unsupportedTags = new Map([
   ['switch', conditionInstead],
   ['ifAsync', conditionInstead],
   ['asyncEach', loopInstead],
   ['asyncAll', loopInstead],
-  ['do', 'needs an extension of Jinja2, which is not supported.'],
-  ['autoescape', notYet],
-  ['trans', notYet],
-  ['break', notYet],
-  ['continue', notYet],
-  ['debug', notYet],
+  ['do', anExtension],
+  ['autoescape', 'is not supported: prompts are no HTML. The filter "escape" does it where it is wanted.'],
+  ['trans', `${anExtension} Translations are variants or variables.`],
+  ['break', loopCondition],
+  ['continue', loopCondition],
+  ['debug', `${anExtension} It would print everything.`],
 ])
 
 /** The scan takes whole raw blocks, so these are left over only where one is incomplete. */
@@ -243,8 +244,10 @@ export class Scanner {
   }
 
   #string(): Pick<Token, 'type' | 'value'> | undefined {
+    const start = this.#offset
     const quoted = this.#match(string)?.[0]
-    return quoted === undefined ? undefined : { type: 'string', value: unescapeString(quoted.slice(1, -1)) }
+    if (quoted === undefined) return undefined
+    return { type: 'string', value: unescapeString(quoted.slice(1, -1), (reason) => syntax(reason, this.#at(start))) }
   }
 
   #operator(): Pick<Token, 'type' | 'value'> | undefined {
@@ -298,6 +301,7 @@ export class Scanner {
 }
 
 const space = new RegExp(spaces)
+const lineBreak = /\r\n?|\n/g
 
 function spacesAtStart(text: string): number {
   whitespace.lastIndex = 0
@@ -333,9 +337,10 @@ class LineCounter {
     return { lineno: this.#line, colno: offset - this.#lineStart }
   }
 
+  /** Where the line ends that begins at an offset: the last character of "\n", "\r\n" or "\r". */
   #breakAfter(offset: number): number {
-    const found = this.#source.indexOf('\n', offset)
-    return found === -1 ? Number.POSITIVE_INFINITY : found
+    lineBreak.lastIndex = offset
+    return lineBreak.test(this.#source) ? lineBreak.lastIndex - 1 : Number.POSITIVE_INFINITY
   }
 }
 
@@ -352,27 +357,30 @@ const escapes = new Map([
   ['t', '\t'],
   ['v', '\v'],
 ])
+const digitsOfEscape: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 }
 const numericEscape = /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{1,3}))/y
 
 /** Python's escapes, as Jinja2 reads them: an unknown one keeps its backslash. */
-function unescapeString(text: string): string {
+function unescapeString(text: string, fault: (reason: string) => TemplateError): string {
   let result = ''
   let from = 0
   for (let at = text.indexOf('\\'); at !== -1; at = text.indexOf('\\', from)) {
-    const { value, length } = escapeAt(text, at)
+    const { value, length } = escapeAt(text, at, fault)
     result += text.slice(from, at) + value
     from = at + length
   }
   return result + text.slice(from)
 }
 
-function escapeAt(text: string, at: number): { value: string; length: number } {
+function escapeAt(text: string, at: number, fault: (reason: string) => TemplateError): { value: string; length: number } {
   const letter = text[at + 1] ?? ''
-  const single = escapes.get(letter) ?? ('xuU01234567'.includes(letter) ? undefined : `\\${letter}`)
+  const single = escapes.get(letter) ?? ('xuUN01234567'.includes(letter) ? undefined : `\\${letter}`)
   if (single !== undefined) return { value: single, length: 2 }
   numericEscape.lastIndex = at
   const [whole, x, u, U, octal] = numericEscape.exec(text) ?? []
   const code = octal === undefined ? Number.parseInt(x ?? u ?? U ?? '', 16) : Number.parseInt(octal, 8)
-  if (whole === undefined || code > 0x10ffff) return { value: text.slice(at, at + 2), length: 2 }
+  if (letter === 'N') throw fault('Characters have no names here: write the character itself, or its number as in "\\u2022".')
+  if (whole === undefined) throw fault(`Expected ${digitsOfEscape[letter] ?? 8} hexadecimal digits after "\\${letter}".`)
+  if (code > 0x10ffff) throw fault(`There is no character ${quote(whole)}.`)
   return { value: String.fromCodePoint(code), length: whole.length }
 }

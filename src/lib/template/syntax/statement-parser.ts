@@ -68,10 +68,10 @@ export class StatementParser extends CompositionParser {
 
   override parseFor(): TemplateNode {
     const start = this.next()
-    const name = this.#target('in')
+    const name = this.#target()
     refuseLoop(name)
     if (!this.skipSymbol('in')) throw syntax('Expected "in" after the names of the loop.', this.current())
-    const arr = this.parseTuple(() => this.parseOr(), 'recursive')
+    const arr = this.parseTuple(() => this.parseOr())
     const test = this.skipSymbol('if') ? this.parseCondition() : null
     const isRecursive = this.skipSymbol('recursive')
     this.#endOfTag(start)
@@ -181,8 +181,8 @@ export class StatementParser extends CompositionParser {
   }
 
   /** A name, or several in a tuple. */
-  #target(endsAt?: string): TemplateNode {
-    const target = this.parseTuple(() => this.parseSingle(), endsAt)
+  #target(): TemplateNode {
+    const target = this.parseTuple(() => this.parseSingle())
     checkTarget(target)
     return target
   }

@@ -6,10 +6,12 @@ import { toDigits, toFixed } from './python-numbers.js'
 /** The digits of numbers, for `%` formatting and for format specifications: without sign, width and grouping. */
 
 const maxPrecision = 2000
+/** What working out a digit takes, in characters that are copied. */
+const costOfDigit = 6
 
 export function checkPrecision(context: Context, precision: number): void {
   if (precision > maxPrecision) throw notSupported(`A precision over ${maxPrecision} is not supported.`)
-  context.budget.characters(precision)
+  context.budget.characters(costOfDigit * precision)
 }
 
 export type FloatStyle = {
@@ -76,6 +78,6 @@ const radixes: Readonly<Record<string, number>> = { b: 2, o: 8, x: 16, X: 16 }
 /** The digits of a magnitude in the base of `d`, `b`, `o`, `x` or `X`. */
 export function intDigits(context: Context, magnitude: bigint, type: string): string {
   const text = magnitude.toString(radixes[type] ?? 10)
-  context.budget.characters(text.length)
+  context.budget.characters(costOfDigit * text.length)
   return type === 'X' ? text.toUpperCase() : text
 }

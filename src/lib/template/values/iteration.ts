@@ -1,6 +1,8 @@
 import { typeError, undefinedError } from './arguments.js'
 import type { Context } from './operations.js'
-import { findText, isPlain, lengthOfText } from './python-text.js'
+import type { Charge } from './python-literals.js'
+import { compareTexts, isPlain, lastCharacter, lengthOfText } from './python-text.js'
+import { costOfComparing, findText } from './text-search.js'
 import {
   Dict,
   isList,
@@ -82,28 +84,43 @@ export function scan(context: Context, text: string): void {
   context.budget.step(1 + Math.floor(text.length / 64))
 }
 
+/** What looking at each character takes, in characters that are copied. */
+const costOfLooking = { ascii: 8, others: 16 }
+
+/** Pays for what looks at each character of a text. */
+export function payForEach(context: Context, text: string): void {
+  const cost = /[^\0-\x7f]/.test(text) ? costOfLooking.others : costOfLooking.ascii
+  context.budget.characters(cost * text.length)
+}
+
 /** `str()`, paid for. */
 export function textFor(context: Context, value: Value): string {
-  return isSized(value) ? reprFor(context, value) : str(value)
+  return isSized(value) || typeof value === 'bigint' ? reprFor(context, value) : str(value)
+}
+
+/** For what makes texts without knowing of a rendering. */
+export function chargeTo({ budget }: Context): Charge {
+  return (characters) => budget.characters(characters)
 }
 
 /** `repr()`, paid for. */
 export function reprFor(context: Context, value: Value): string {
   checkDepth(context, value)
-  return repr(value, (characters) => context.budget.characters(characters))
+  return repr(value, chargeTo(context))
 }
 
 const maxDepth = 300
 
 /** What goes through a value by recursion must not overflow the stack: a template can nest lists in a loop. */
 export function checkDepth(context: Context, value: Value): void {
-  let level: Value[] = isSized(value) ? [value] : []
+  if (!isSized(value)) return
+  let level: Value[] = [value]
   for (let depth = 0; level.length > 0; depth += 1) {
     if (depth > maxDepth) throw new OperationError('RecursionError', `A value is nested deeper than ${maxDepth}.`)
     const next: Value[] = []
     for (const item of level) {
       const items = item instanceof Dict ? Array.from(item.entries()).flat() : (plainItems(item) ?? [])
-      context.budget.step(items.length)
+      context.budget.step(1 + items.length)
       for (const inner of items) if (isSized(inner)) next.push(inner)
     }
     level = next
@@ -112,6 +129,7 @@ export function checkDepth(context: Context, value: Value): void {
 
 /** Python's `==`: `1 == 1.0 == True`, lists and tuples by their items, dicts whatever their order. */
 export function areEqual(context: Context, a: Value, b: Value): boolean {
+  if (typeof a === 'string' && typeof b === 'string') return areTextsEqual(context, a, b)
   checkDepth(context, a)
   checkDepth(context, b)
   return isEqual(context, a, b)
@@ -122,13 +140,20 @@ function isEqual(context: Context, a: Value, b: Value): boolean {
   const [left, right] = [numberOf(a), numberOf(b)]
   if (left !== null || right !== null) return left !== null && right !== null && compareNumbers(left, right) === 0
   const [leftText, rightText] = [textOf(a), textOf(b)]
-  if (leftText !== null || rightText !== null) return leftText === rightText
+  if (leftText !== null && rightText !== null) return areTextsEqual(context, leftText, rightText)
+  if (leftText !== null || rightText !== null) return false
   if (a instanceof Undefined || b instanceof Undefined) return a instanceof Undefined && b instanceof Undefined
   if (a instanceof Dict && b instanceof Dict) return areDictsEqual(context, a, b)
   const pair = itemPair(a, b) ?? (a instanceof Range && b instanceof Range ? [a.items, b.items] : null)
   if (!pair) return a === b
   const [first, second] = pair
   return first.length === second.length && first.every((item, index) => isEqual(context, item, second[index] ?? null))
+}
+
+function areTextsEqual(context: Context, a: string, b: string): boolean {
+  if (a.length !== b.length) return false
+  if (a.length > 0) context.budget.step(costOfComparing(a))
+  return a === b
 }
 
 function areDictsEqual(context: Context, a: Dict, b: Dict): boolean {
@@ -160,7 +185,10 @@ function compare(context: Context, a: Value, b: Value, operator: string): number
   const [left, right] = [numberOf(a), numberOf(b)]
   if (left !== null && right !== null) return compareNumbers(left, right)
   const [leftText, rightText] = [textOf(a), textOf(b)]
-  if (leftText !== null && rightText !== null) return compareTexts(leftText, rightText)
+  if (leftText !== null && rightText !== null) {
+    scan(context, leftText.length < rightText.length ? leftText : rightText)
+    return compareTexts(leftText, rightText)
+  }
   const pair = itemPair(a, b)
   if (!pair) throw typeError(`'${operator}' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`)
   const [first, second] = pair
@@ -175,16 +203,6 @@ function compareNumbers(a: number | bigint, b: number | bigint): number {
   return a < b ? -1 : a > b ? 1 : a <= b ? 0 : Number.NaN
 }
 
-/** By code points, as Python does; JavaScript compares UTF-16 units, which puts emoji before some letters. */
-function compareTexts(a: string, b: string): number {
-  const [left, right] = [a[Symbol.iterator](), b[Symbol.iterator]()]
-  for (;;) {
-    const [x, y] = [left.next(), right.next()]
-    if (x.done || y.done) return x.done ? (y.done ? 0 : -1) : 1
-    if (x.value !== y.value) return (x.value.codePointAt(0) ?? 0) - (y.value.codePointAt(0) ?? 0)
-  }
-}
-
 /** Python's `item in container`. */
 export function contains(context: Context, container: Value, item: Value): boolean {
   const text = textOf(container)
@@ -192,7 +210,7 @@ export function contains(context: Context, container: Value, item: Value): boole
     const needle = textOf(item)
     if (needle === null) throw typeError(`'in <string>' requires string as left operand, not ${typeName(item)}`)
     scan(context, text)
-    return findText(text, needle) !== -1
+    return findText(context, text, needle) !== -1
   }
   if (container instanceof Dict) return container.has(item)
   if (container instanceof Once) {
@@ -215,4 +233,11 @@ export function firstOf(context: Context, value: Value): Value | undefined {
   if (items) return items[0]
   if (value instanceof Dict) return value.entries().next().value?.[0]
   return toIterable(context, value)[0]
+}
+
+/** The last one of what can be read backwards. */
+export function lastOf(context: Context, value: Value): Value | undefined {
+  const text = textOf(value)
+  if (text !== null) return text === '' ? undefined : lastCharacter(text)
+  return (plainItems(value) ?? toIterable(context, value)).at(-1)
 }

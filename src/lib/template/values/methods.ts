@@ -126,14 +126,19 @@ export function clamp(index: number, length: number): number {
 const bigOf = (self: Value) => BigInt(numberOf(self) ?? 0)
 
 const intMethods: ReadonlyMap<string, MethodOf<Value>> = new Map<string, MethodOf<Value>>([
-  ['bit_length', (_context, self, given) => bitText(self, given, 'bit_length').length],
-  ['bit_count', (_context, self, given) => bitText(self, given, 'bit_count').replaceAll('0', '').length],
+  ['bit_length', (context, self, given) => bitText(context, self, given, 'bit_length').length],
+  ['bit_count', (context, self, given) => bitText(context, self, given, 'bit_count').split('1').length - 1],
 ])
 
-function bitText(self: Value, given: Arguments, name: string): string {
+/** What a bit takes, in characters that are copied. */
+const costOfBit = 4
+
+function bitText(context: Context, self: Value, given: Arguments, name: string): string {
   positional(name, given, 0)
   const big = bigOf(self)
-  return big === 0n ? '' : (big < 0n ? -big : big).toString(2)
+  const text = big === 0n ? '' : (big < 0n ? -big : big).toString(2)
+  context.budget.characters(costOfBit * text.length)
+  return text
 }
 
 const floatMethods: ReadonlyMap<string, MethodOf<Value>> = new Map<string, MethodOf<Value>>([

@@ -1,9 +1,10 @@
 import { typeError, undefinedError, valueError } from './arguments.js'
 import { checkPrecision, floatDigits, intDigits } from './format-numbers.js'
 import { characterOf, finite } from './format-specification.js'
-import { reprFor, textFor } from './iteration.js'
+import { chargeTo, payForEach, reprFor, textFor } from './iteration.js'
 import { escaped, escapeText, like } from './markup.js'
 import type { Context } from './operations.js'
+import { asciiOf } from './python-literals.js'
 import { parseFloatText, parseInteger, truncate } from './python-numbers.js'
 import { lengthOfText, sliceText } from './python-text.js'
 import {
@@ -39,6 +40,8 @@ type Field = {
 }
 
 const maxNumber = 2 ** 31
+/** What looking at each character of a field takes, in characters that are copied. */
+const costOfLooking = 8
 
 class PercentFormatter {
   readonly #context: Context
@@ -134,6 +137,7 @@ class PercentFormatter {
       else if (this.#source[at] === ')') depth -= 1
     }
     if (depth > 0) throw valueError('incomplete format key')
+    this.#context.budget.characters(costOfLooking * (at - start))
     this.#at = at
     this.#isMapped = true
     // What is taken as a mapping is no longer one value.
@@ -163,6 +167,7 @@ class PercentFormatter {
   #while(allowed: string): string {
     const start = this.#at
     while (this.#at < this.#source.length && allowed.includes(this.#source[this.#at] ?? '')) this.#at += 1
+    this.#context.budget.characters(costOfLooking * (this.#at - start))
     return this.#source.slice(start, this.#at)
   }
 
@@ -190,7 +195,7 @@ class PercentFormatter {
 
   #text({ type, precision }: Field, value: Value): string {
     const text = type === 's' ? textFor(this.#context, value) : reprFor(this.#context, value)
-    const ascii = type === 'a' ? asciiOf(text) : text
+    const ascii = type === 'a' ? asciiOf(text, chargeTo(this.#context)) : text
     const done = !this.#escapes ? ascii : type === 's' ? escaped(this.#context, value) : escapeText(this.#context, ascii)
     return precision === null ? done : sliceText(done, 0, precision)
   }
@@ -205,7 +210,7 @@ class PercentFormatter {
   }
 
   #float({ type, flags, precision }: Field, value: Value): [string, string] {
-    const number = this.#escapes ? convertedFloat(value) : numberOf(value)
+    const number = this.#escapes ? convertedFloat(this.#context, value) : numberOf(value)
     if (number === null) throw typeError(`must be real number, not ${typeName(value)}`)
     const float = finite(number)
     const isNegative = float < 0 || Object.is(float, -0)
@@ -218,7 +223,7 @@ class PercentFormatter {
     if (isHex && (this.#escapes || numberOf(value) === null || isFloat(value))) {
       throw typeError(`%${type} format: an integer is required, not ${typeName(value)}`)
     }
-    const number = this.#escapes ? convertedInt(value) : numberOf(value)
+    const number = this.#escapes ? convertedInt(this.#context, value) : numberOf(value)
     if (number === null) throw typeError(`%${type} format: a real number is required, not ${typeName(value)}`)
     const big = BigInt(typeof number === 'bigint' ? number : (truncate(number) as number | bigint))
     const digits = intDigits(this.#context, big < 0n ? -big : big, type).padStart(precision ?? 0, '0')
@@ -238,24 +243,16 @@ function signOf(isNegative: boolean, flags: string): string {
 }
 
 /** Markup hands its values over as things to convert, so that even texts become numbers. */
-function convertedFloat(value: Value): number | bigint | null {
+function convertedFloat(context: Context, value: Value): number | bigint | null {
   const text = textOf(value)
-  return text === null ? numberOf(value) : numberOf(parseFloatText(text))
+  if (text === null) return numberOf(value)
+  payForEach(context, text)
+  return numberOf(parseFloatText(text))
 }
 
-function convertedInt(value: Value): number | bigint | null {
+function convertedInt(context: Context, value: Value): number | bigint | null {
   const text = textOf(value)
-  return text === null ? numberOf(value) : numberOf(parseInteger(text, 10))
-}
-
-/** `ascii()` of what `repr` gave. */
-export function asciiOf(text: string): string {
-  let result = ''
-  for (const character of text) {
-    const code = character.codePointAt(0) ?? 0
-    if (code < 0x80) result += character
-    else if (code <= 0xff) result += `\\x${code.toString(16)}`
-    else result += code <= 0xffff ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`
-  }
-  return result
+  if (text === null) return numberOf(value)
+  payForEach(context, text)
+  return numberOf(parseInteger(text, 10))
 }

@@ -2,7 +2,7 @@ import { valueError } from './arguments.js'
 import { isDecimal } from './python-case.js'
 import { reprString } from './python-literals.js'
 import { strip } from './python-text.js'
-import { float, int, OperationError, type Value } from './values.js'
+import { type Float, float, int, OperationError, type Value } from './values.js'
 
 /** Numbers as Python reads, rounds and writes them: exactly, by the binary value of a float, ties to even. Pure. */
 
@@ -61,7 +61,9 @@ const mostPlaces = 1100
 
 /** Python's `round(value, places)`. */
 export function round(value: number, places: number): Value {
-  if (!Number.isFinite(value) || places > mostPlaces) return float(value)
+  // From 2 ** 52 on there is nothing behind the point.
+  const isWhole = places >= 0 && Math.abs(value) >= 2 ** 52
+  if (isWhole || !Number.isFinite(value) || places > mostPlaces) return float(value)
   if (places < -mostPlaces) return float(value < 0 ? -0 : 0)
   const sign = value < 0 || Object.is(value, -0) ? -1 : 1
   const rounded = sign * Number(`${scaled(value, places)}e${-places}`)
@@ -90,20 +92,35 @@ export function truncate(value: number): Value {
 const floatForm = /^[-+]?(?:(?:\d+(?:_\d+)*)(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:[eE][-+]?\d+(?:_\d+)*)?$/
 const specialFloat = /^([-+]?)(?:(inf|infinity)|nan)$/i
 
+/** As much of a text as a message quotes. */
+const quoted = (text: string) => reprString(text.slice(0, 200))
+
 /** `float()` of a text. */
 export function parseFloatText(text: string): Value {
+  const value = floatOfText(text)
+  if (value === null) throw valueError(`could not convert string to float: ${quoted(text)}`)
+  return value
+}
+
+/** The same, but null for what is none. */
+export function floatOfText(text: string): number | Float | null {
   const trimmed = asciiDigits(strip(text, 'both', null))
   if (floatForm.test(trimmed)) return float(Number(trimmed.replaceAll('_', '')))
   const special = specialFloat.exec(trimmed)
-  if (!special) throw valueError(`could not convert string to float: ${reprString(text)}`)
+  if (!special) return null
   if (!special[2]) return Number.NaN
   return special[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
 }
 
-/** Python reads the decimal digits of all scripts; those of one come in a row from 0 to 9. */
+/** Python reads the decimal digits of all scripts; those of one come in a row from 0 to 9. What has others is no number. */
 function asciiDigits(text: string): string {
-  if (/^[\x20-\x7e]*$/.test(text)) return text
-  return Array.from(text, (character) => (isDecimal(character) ? String(digitOf(character)) : character)).join('')
+  if (/^[\0-\x7f]*$/.test(text) || !/^[\0-\x7f\p{Nd}]*$/u.test(text)) return text
+  const known = new Map<string, string>()
+  return text.replace(/[^\0-\x7f]/gu, (character) => {
+    const digit = known.get(character) ?? String(digitOf(character))
+    known.set(character, digit)
+    return digit
+  })
 }
 
 function digitOf(character: string): number {
@@ -120,28 +137,45 @@ const prefixes = new Map([
   ['0o', 8],
   ['0x', 16],
 ])
+/** How JavaScript writes what it reads itself, and faster. */
+const literals = new Map([
+  [2, '0b'],
+  [8, '0o'],
+  [10, ''],
+  [16, '0x'],
+])
 /** What is longer Python does not read; what has more than `maxDigits` takes longer than a step may. */
 const pythonsDigits = 4300
 const maxDigits = 1000
+/** Python reads any number of digits where they are bits. */
+const isUnlimited = (base: number) => (base & (base - 1)) === 0
 /** So many of any base make an exact number. */
 const digitsAtOnce = 10
 
 /** `int(text, base)`; base 0 means that of a literal. */
 export function parseInteger(text: string, base: number): Value {
   if (base !== 0 && (base < 2 || base > 36)) throw valueError('int() base must be >= 2 and <= 36, or 0')
-  const invalid = () => valueError(`invalid literal for int() with base ${base}: ${reprString(text)}`)
-  let rest = asciiDigits(strip(text, 'both', null)).toLowerCase()
+  const value = integerOfText(text, base)
+  if (value === null) throw valueError(`invalid literal for int() with base ${base}: ${quoted(text)}`)
+  return value
+}
+
+/** The same, but null for what is none, also for a base that Python has not. */
+export function integerOfText(text: string, base: number): number | bigint | null {
+  if (base !== 0 && !(base >= 2 && base <= 36)) return null
+  const stripped = strip(text, 'both', null)
+  // With an underscore between any two digits, a prefix and a sign.
+  if (stripped.length > 2 * pythonsDigits + 4 && base !== 0 && !isUnlimited(base)) return null
+  let rest = asciiDigits(stripped).toLowerCase()
   const isNegative = rest.startsWith('-')
   if (isNegative || rest.startsWith('+')) rest = rest.slice(1)
   const prefixed = prefixes.get(rest.slice(0, 2))
   const hasPrefix = prefixed !== undefined && (base === 0 || base === prefixed)
   if (hasPrefix) rest = rest.slice(rest[2] === '_' ? 3 : 2)
-  else if (base === 0 && rest.startsWith('0') && /[^0_]/.test(rest)) throw invalid()
+  else if (base === 0 && rest.startsWith('0') && /[^0_]/.test(rest)) return null
   const radix = hasPrefix ? (prefixed ?? 10) : base || 10
-  if (!isGrouped(rest)) throw invalid()
-  const value = digitsToInt(rest.replaceAll('_', ''), radix)
-  if (value === null) throw invalid()
-  return int(isNegative ? -value : value)
+  const value = isGrouped(rest) ? digitsToInt(rest.replaceAll('_', ''), radix) : null
+  return value === null ? null : int(isNegative ? -value : value)
 }
 
 /** Digits with single underscores between them. */
@@ -156,11 +190,12 @@ function digitAt(text: string, at: number): number {
 }
 
 function digitsToInt(text: string, radix: number): bigint | null {
-  if (text.length > pythonsDigits) throw valueError(`Exceeds the limit (${pythonsDigits} digits) for integer string conversion`)
+  if (text.length > pythonsDigits && !isUnlimited(radix)) return null
   if (text.length > maxDigits)
     throw new OperationError('TooComplex', `A number of the template has more than ${maxDigits} digits.`)
   for (let at = 0; at < text.length; at += 1) if (digitAt(text, at) >= radix) return null
-  if (radix === 10) return BigInt(text)
+  const literal = literals.get(radix)
+  if (literal !== undefined) return BigInt(literal + text)
   let value = 0n
   for (let at = 0; at < text.length; at += digitsAtOnce) {
     const part = text.slice(at, at + digitsAtOnce)

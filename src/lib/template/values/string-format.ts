@@ -1,9 +1,9 @@
 import { typeError, undefinedError, valueError } from './arguments.js'
 import { formatValue } from './format-specification.js'
-import { reprFor, scan, textFor } from './iteration.js'
+import { chargeTo, reprFor, scan, textFor } from './iteration.js'
 import { escapeText, like } from './markup.js'
 import type { Arguments, Context } from './operations.js'
-import { asciiOf } from './python-format.js'
+import { asciiOf } from './python-literals.js'
 import { sliceText } from './python-text.js'
 import {
   Attributes,
@@ -47,7 +47,7 @@ class FieldFormatter {
     let result = ''
     for (let at = 0; at < source.length; ) {
       const brace = nextBrace(source, at)
-      this.#context.budget.characters(brace - at)
+      this.#context.budget.characters(brace - at + costOfPart)
       result += source.slice(at, brace)
       if (brace === source.length) break
       const character = source[brace] ?? ''
@@ -58,6 +58,7 @@ class FieldFormatter {
       }
       if (character === '}') throw valueError("Single '}' encountered in format string")
       const end = fieldEnd(source, brace + 1)
+      this.#context.budget.characters(costOfPart * (end - brace))
       const text = this.#field(source.slice(brace + 1, end), depth)
       this.#context.budget.characters(text.length)
       result += text
@@ -110,10 +111,20 @@ class FieldFormatter {
   }
 }
 
+/** What going to the next field takes, or to the next character of a field, in characters that are copied. */
+const costOfPart = 8
+
 function nextBrace(source: string, from: number): number {
-  const [open, close] = [source.indexOf('{', from), source.indexOf('}', from)]
-  return Math.min(open === -1 ? source.length : open, close === -1 ? source.length : close)
+  let at = from
+  for (; at < source.length; at += 1) {
+    const unit = source.charCodeAt(at)
+    if (unit === openBrace || unit === closeBrace) break
+  }
+  return at
 }
+
+const openBrace = 0x7b
+const closeBrace = 0x7d
 
 /** The brace that closes a field; within an index in brackets there is none. */
 function fieldEnd(source: string, from: number): number {
@@ -205,6 +216,6 @@ function converted(context: Context, value: Value, conversion: string): Value {
   if (conversion === '') return value
   if (conversion === 's') return textFor(context, value)
   if (conversion === 'r') return reprFor(context, value)
-  if (conversion === 'a') return asciiOf(reprFor(context, value))
+  if (conversion === 'a') return asciiOf(reprFor(context, value), chargeTo(context))
   throw valueError(`Unknown conversion specifier '${conversion}'`)
 }

@@ -1,22 +1,13 @@
 import { asSwitch, bind, positional, toIndex, toText, typeError, valueError } from './arguments.js'
-import { scan, toIterable } from './iteration.js'
+import { payForEach, scan, toIterable } from './iteration.js'
 import { escaped, like } from './markup.js'
 import type { Arguments, Context } from './operations.js'
 import * as cases from './python-case.js'
 import { isPrintable } from './python-literals.js'
-import {
-  findLastText,
-  findText,
-  lengthOfText,
-  occurrences,
-  type Side,
-  sliceText,
-  splitLines,
-  strip,
-  toCodePointIndex,
-} from './python-text.js'
+import { lengthOfText, type Side, sliceText, splitLines, strip, toCodePointIndex } from './python-text.js'
 import { formatFields } from './string-format.js'
 import { joinTexts, replaceText, splitText } from './text-parts.js'
+import { findLastText, findText, occurrences } from './text-search.js'
 import { Dict, Markup, Tuple, textOf, type Value } from './values.js'
 
 export type Text = string | Markup
@@ -24,13 +15,24 @@ type TextMethod = (context: Context, self: Text, given: Arguments) => Value
 
 export const contentOf = (text: Text) => (typeof text === 'string' ? text : text.text)
 
+type Pay = (context: Context, text: string) => void
+
+/** For what the engine does fast. */
+const payForAll: Pay = ({ budget }, text) => budget.characters(text.length)
+
+/** The engine maps what is not ASCII slower. */
+const payForMapping: Pay = ({ budget }, text) => budget.characters((/[^\0-\x7f]/.test(text) ? 3 : 1) * text.length)
+
+/** For what looks up each character in many ranges. */
+const payForClasses: Pay = ({ budget }, text) => budget.characters(4 * text.length)
+
 /** A text from a text, of at most three times the length: what case mappings can make of it. */
 const mapped =
-  (name: string, map: (text: string) => string): TextMethod =>
+  (name: string, map: (text: string) => string, pay = payForAll): TextMethod =>
   (context, self, given) => {
     positional(name, given, 0)
     const text = contentOf(self)
-    context.budget.characters(text.length)
+    pay(context, text)
     const result = map(text)
     context.budget.characters(Math.max(0, result.length - text.length))
     return like(self, result)
@@ -47,26 +49,16 @@ export function stripText(context: Context, self: Text, side: Side, characters: 
   const text = contentOf(self)
   context.budget.characters(text.length)
   const set = characters === null ? null : toText(characters, `${name} arg must be None or str`)
+  if (set !== null) context.budget.characters(8 * set.length + 4 * text.length)
   return like(self, strip(text, side, set))
 }
 
-/** Whether a text is not empty and all of its characters are of a class. */
-const consisting =
-  (name: string, isMember: (character: string) => boolean): TextMethod =>
-  (context, self, given) => {
-    positional(name, given, 0)
-    const text = contentOf(self)
-    context.budget.characters(text.length)
-    if (text === '') return false
-    for (const character of text) if (!isMember(character)) return false
-    return true
-  }
-
+/** Whether something holds of a text. */
 const being =
-  (name: string, holds: (text: string) => boolean): TextMethod =>
+  (name: string, holds: (text: string) => boolean, pay = payForAll): TextMethod =>
   (context, self, given) => {
     positional(name, given, 0)
-    context.budget.characters(contentOf(self).length)
+    pay(context, contentOf(self))
     return holds(contentOf(self))
   }
 
@@ -132,10 +124,10 @@ function partOf(
 }
 
 const found =
-  (name: string, search: (text: string, needle: string) => number, isRequired: boolean): TextMethod =>
+  (name: string, search: typeof findLastText, isRequired: boolean): TextMethod =>
   (context, self, given) => {
     const range = rangeOf(context, contentOf(self), given, name)
-    const at = range && !Number.isNaN(range.from) ? search(range.part, range.needle) : -1
+    const at = range && !Number.isNaN(range.from) ? search(context, range.part, range.needle) : -1
     if (range && at !== -1) return range.from + toCodePointIndex(range.part, at)
     if (isRequired) throw valueError('substring not found')
     return -1
@@ -145,12 +137,7 @@ function count(context: Context, self: Text, given: Arguments): Value {
   const range = rangeOf(context, contentOf(self), given, 'count')
   if (!range || Number.isNaN(range.from)) return 0
   if (range.needle === '') return lengthOfText(range.part) + 1
-  let total = 0
-  for (const _ of occurrences(range.part, range.needle)) {
-    context.budget.step()
-    total += 1
-  }
-  return total
+  return occurrences(context, range.part, range.needle, Number.POSITIVE_INFINITY).length
 }
 
 const edged =
@@ -174,8 +161,7 @@ const split =
     const [separator = null, limit] = bind(name, given, ['sep', 'maxsplit'])
     const text = contentOf(self)
     context.budget.characters(text.length)
-    const parts = splitText(text, separator, limitOf(limit), name === 'rsplit')
-    context.budget.step(parts.length)
+    const parts = splitText(context, text, separator, limitOf(limit), name === 'rsplit')
     return parts.map((part) => like(self, part))
   }
 
@@ -201,7 +187,7 @@ const partition =
     const [text, needle] = [contentOf(self), toText(separator)]
     if (needle === '') throw valueError('empty separator')
     context.budget.characters(text.length)
-    const at = name === 'partition' ? findText(text, needle) : findLastText(text, needle)
+    const at = name === 'partition' ? findText(context, text, needle) : findLastText(context, text, needle)
     const missing = name === 'partition' ? [text, '', ''] : ['', '', text]
     const parts = at === -1 ? missing : [text.slice(0, at), needle, text.slice(at + needle.length)]
     return new Tuple(parts.map((part) => like(self, part)))
@@ -221,6 +207,7 @@ const withoutEdge =
 function zfill(context: Context, self: Text, given: Arguments): Value {
   const [width = 0] = positional('zfill', given, 1, 1)
   const text = contentOf(self)
+  scan(context, text)
   const sign = text.startsWith('-') || text.startsWith('+') ? text.slice(0, 1) : ''
   const missing = toIndex(width) - lengthOfText(text)
   if (missing <= 0) return self
@@ -233,28 +220,27 @@ function expandTabs(context: Context, self: Text, given: Arguments): Value {
   const width = toIndex(size)
   const text = contentOf(self)
   context.budget.characters(text.length)
+  const special = /[\t\n\r]/g
   let result = ''
+  let start = 0
   let column = 0
-  for (const character of text) {
-    if (character === '\t') {
-      const spaces = width > 0 ? width - (column % width) : 0
-      context.budget.characters(spaces)
-      result += ' '.repeat(spaces)
-      column += spaces
-    } else {
-      result += character
-      column = character === '\n' || character === '\r' ? 0 : column + 1
-    }
+  for (let found = special.exec(text); found; found = special.exec(text)) {
+    const part = text.slice(start, found.index)
+    column += lengthOfText(part)
+    const spaces = found[0] === '\t' && width > 0 ? width - (column % width) : 0
+    context.budget.characters(costOfPart + spaces)
+    result += part + (found[0] === '\t' ? ' '.repeat(spaces) : found[0])
+    column = found[0] === '\t' ? column + spaces : 0
+    start = special.lastIndex
   }
-  return like(self, result)
+  return like(self, result + text.slice(start))
 }
 
 function lines(context: Context, self: Text, given: Arguments): Value {
   const [keepsEnds] = bind('splitlines', given, ['keepends'])
   const text = contentOf(self)
   context.budget.characters(text.length)
-  const parts = splitLines(text, asSwitch(keepsEnds))
-  context.budget.step(parts.length)
+  const parts = splitLines(text, () => context.budget.step(), asSwitch(keepsEnds))
   return parts.map((part) => like(self, part))
 }
 
@@ -265,15 +251,18 @@ function formatMap(context: Context, self: Text, given: Arguments): Value {
   return formatFields(context, self, { args: [], kwargs: new Map(named) })
 }
 
+/** What making a part of a text takes, in characters that are copied. */
+const costOfPart = 8
+
 const identifier = /^[\p{XID_Start}_]\p{XID_Continue}*$/u
 
 export const textMethods: ReadonlyMap<string, TextMethod> = new Map<string, TextMethod>([
-  ['upper', mapped('upper', (text) => text.toUpperCase())],
-  ['lower', mapped('lower', (text) => text.toLowerCase())],
-  ['capitalize', mapped('capitalize', cases.capitalize)],
-  ['title', mapped('title', cases.title)],
-  ['swapcase', mapped('swapcase', cases.swapCase)],
-  ['casefold', mapped('casefold', cases.caseFold)],
+  ['upper', mapped('upper', (text) => text.toUpperCase(), payForMapping)],
+  ['lower', mapped('lower', (text) => text.toLowerCase(), payForMapping)],
+  ['capitalize', mapped('capitalize', cases.capitalize, payForMapping)],
+  ['title', mapped('title', cases.title, payForEach)],
+  ['swapcase', mapped('swapcase', cases.swapCase, payForEach)],
+  ['casefold', mapped('casefold', cases.caseFold, payForEach)],
   ['strip', stripped('strip', 'both')],
   ['lstrip', stripped('lstrip', 'left')],
   ['rstrip', stripped('rstrip', 'right')],
@@ -291,18 +280,18 @@ export const textMethods: ReadonlyMap<string, TextMethod> = new Map<string, Text
   ['index', found('index', findText, true)],
   ['rindex', found('rindex', findLastText, true)],
   ['count', count],
-  ['isalpha', consisting('isalpha', cases.isLetter)],
-  ['isdigit', consisting('isdigit', cases.isDigit)],
-  ['isdecimal', consisting('isdecimal', cases.isDecimal)],
-  ['isnumeric', consisting('isnumeric', cases.isNumeric)],
-  ['isalnum', consisting('isalnum', cases.isAlphanumeric)],
-  ['isspace', consisting('isspace', cases.isSpace)],
-  ['islower', being('islower', cases.isAllLower)],
-  ['isupper', being('isupper', cases.isAllUpper)],
-  ['istitle', being('istitle', cases.isTitle)],
-  ['isprintable', being('isprintable', (text) => Array.from(text).every(isPrintable))],
+  ['isalpha', being('isalpha', cases.isAlphabetic, payForClasses)],
+  ['isdigit', being('isdigit', cases.isDigit, payForClasses)],
+  ['isdecimal', being('isdecimal', cases.isDecimal, payForClasses)],
+  ['isnumeric', being('isnumeric', cases.isNumeric, payForClasses)],
+  ['isalnum', being('isalnum', cases.isAlphanumeric, payForClasses)],
+  ['isspace', being('isspace', cases.isAllSpace)],
+  ['islower', being('islower', cases.isAllLower, payForClasses)],
+  ['isupper', being('isupper', cases.isAllUpper, payForClasses)],
+  ['istitle', being('istitle', cases.isTitle, payForEach)],
+  ['isprintable', being('isprintable', isPrintable, payForClasses)],
   ['isascii', being('isascii', (text) => !/[^\0-\x7f]/.test(text))],
-  ['isidentifier', being('isidentifier', (text) => identifier.test(text))],
+  ['isidentifier', being('isidentifier', (text) => identifier.test(text), payForClasses)],
   ['zfill', zfill],
   ['center', padded('center', leftOfCentered)],
   ['ljust', padded('ljust', () => 0)],

@@ -1,40 +1,50 @@
 import { toText, valueError } from './arguments.js'
 import { scan } from './iteration.js'
 import type { Context } from './operations.js'
-import { isPlain, occurrences, splitWords, splitWordsFromEnd } from './python-text.js'
+import { isPlain, splitWords, splitWordsFromEnd } from './python-text.js'
+import { occurrences, occurrencesFromEnd } from './text-search.js'
 import type { Value } from './values.js'
 
 /** Taking texts apart and putting them together, as methods and filters do. */
 
 /** `split` and `rsplit`: at white space where there is no separator. */
-export function splitText(text: string, separator: Value, limit: number, isFromEnd: boolean): string[] {
-  if (separator === null) return isFromEnd ? splitWordsFromEnd(text, limit) : splitWords(text, limit)
+export function splitText(context: Context, text: string, separator: Value, limit: number, isFromEnd: boolean): string[] {
+  const pay = () => context.budget.step()
+  if (separator === null) return isFromEnd ? splitWordsFromEnd(text, limit, pay) : splitWords(text, limit, pay)
   const needle = toText(separator, 'must be str or None')
   if (needle === '') throw valueError('empty separator')
-  return isFromEnd && limit !== Number.POSITIVE_INFINITY ? splitFromEnd(text, needle, limit) : splitAt(text, needle, limit)
+  const isLimited = limit !== Number.POSITIVE_INFINITY
+  const parts = isFromEnd && isLimited ? splitFromEnd(context, text, needle, limit) : splitAt(context, text, needle, limit)
+  context.budget.step(Math.ceil((3 * parts.length) / 4))
+  return parts
 }
 
-function splitAt(text: string, needle: string, limit: number): string[] {
+function splitAt(context: Context, text: string, needle: string, limit: number): string[] {
   const parts: string[] = []
   let start = 0
-  for (const at of occurrences(text, needle, limit)) {
+  for (const at of occurrences(context, text, needle, limit)) {
     parts.push(text.slice(start, at))
     start = at + needle.length
   }
-  return [...parts, text.slice(start)]
+  parts.push(text.slice(start))
+  return parts
 }
 
-/** Splitting both reversed is splitting from the end, in one pass. */
-function splitFromEnd(text: string, needle: string, limit: number): string[] {
-  const reversed = (units: string) => units.split('').reverse().join('')
-  return splitAt(reversed(text), reversed(needle), limit).map(reversed).reverse()
+function splitFromEnd(context: Context, text: string, needle: string, limit: number): string[] {
+  const parts: string[] = []
+  let end = text.length
+  for (const at of occurrencesFromEnd(context, text, needle, limit)) {
+    parts.push(text.slice(at + needle.length, end))
+    end = at
+  }
+  parts.push(text.slice(0, end))
+  return parts.reverse()
 }
 
 export function replaceText(context: Context, text: string, old: string, replacement: string, limit: number): string {
   scan(context, text)
   if (limit === 0) return text
-  const parts = old === '' ? splitCharacters(context, text, limit) : splitAt(text, old, limit)
-  context.budget.step(Math.floor(parts.length / 16))
+  const parts = old === '' ? splitCharacters(context, text, limit) : splitAt(context, text, old, limit)
   context.budget.characters(text.length + (parts.length - 1) * Math.max(0, replacement.length - old.length))
   return parts.join(replacement)
 }

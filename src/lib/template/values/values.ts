@@ -1,4 +1,4 @@
-import { reprFloat, reprString } from './python-literals.js'
+import { type Charge, reprFloat, reprString } from './python-literals.js'
 
 /**
  * The values of a template, as Python has them: Jinja2 is the reference, and its users know Python's. Plain JavaScript
@@ -34,18 +34,30 @@ export class Dict {
     return this.#entries.size
   }
 
+  /** Throws `OperationError` for what Python cannot hash, as `has` does. */
   get(key: Value): Value | undefined {
-    return this.#entries.get(keyOf(key))?.[1]
+    checkKey(key)
+    return this.find(key)
   }
 
   has(key: Value): boolean {
-    return this.#entries.has(keyOf(key))
+    return this.get(key) !== undefined
+  }
+
+  /** The same without an exception: what cannot be a key is in none. */
+  find(key: Value): Value | undefined {
+    const hash = keyOf(key)
+    return hash === undefined ? undefined : this.#entries.get(hash)?.[1]
   }
 
   /** An existing key keeps its place and its first form. */
   set(key: Value, value: Value): void {
+    checkKey(key)
     const hash = keyOf(key)
-    this.#entries.set(hash, [this.#entries.get(hash)?.[0] ?? key, value])
+    if (hash === undefined) throw new OperationError('TooComplex', `A key of a dict is longer than ${maxKeyLength} characters.`)
+    const entry = this.#entries.get(hash)
+    if (entry) entry[1] = value
+    else this.#entries.set(hash, [key, value])
   }
 
   entries(): IterableIterator<[Value, Value]> {
@@ -207,13 +219,16 @@ export type Value =
   | Attributes
   | readonly Value[]
 
+/** Messages quote what templates hold, however long that is. */
+const maxMessageLength = 300
+
 /** An operation that Python refuses, with the name of its exception: `TypeError`, `ValueError`, `UndefinedError`, … */
 export class OperationError extends Error {
   constructor(
     readonly kind: string,
     message: string,
   ) {
-    super(message)
+    super(message.length > maxMessageLength ? `${message.slice(0, maxMessageLength).replace(/[\ud800-\udbff]$/, '')}…` : message)
     this.name = 'OperationError'
   }
 }
@@ -283,41 +298,73 @@ export function isTruthy(value: Value): boolean {
 
 type Hash = string | number | bigint | Callable | Attributes
 
-/** What a dict finds a key by. Throws `OperationError` for what Python cannot hash. */
-function keyOf(key: Value): Hash {
+/** Longer ones are in no dict, so that looking for one takes no time. */
+const maxKeyLength = 4000
+/** Of what is put together for each search. */
+const maxMadeKeyLength = 500
+
+/** What tells a key of another type from a text, of which none that begins so is taken as it is. */
+const mark = '\0'
+
+/** What a dict finds a key by; undefined where it can be in none. */
+function keyOf(key: Value): Hash | undefined {
+  if (typeof key === 'string') return textKey(key)
   const number = numberOf(key)
   if (number !== null) return typeof number === 'bigint' && Number.isSafeInteger(Number(number)) ? Number(number) : number
-  if (typeof key === 'string') return `s${key}`
-  if (key instanceof Markup) return `s${key.text}`
-  if (key === null) return 'n'
+  if (key instanceof Markup) return textKey(key.text)
+  if (key === null) return `${mark}n`
   if (key instanceof Tuple) return tupleKey(key)
-  if (key instanceof Undefined) return 'u'
-  if (key instanceof Range) return `r${key.items.length}:${key.items[0]}:${key.items[1]}`
+  if (key instanceof Undefined) return `${mark}u`
+  if (key instanceof Range) return `${mark}r${key.items.length}:${key.items[0]}:${key.items[1]}`
   // These are equal to themselves only.
-  if (key instanceof Callable || (key instanceof Attributes && key.kind !== 'dict_items' && key.kind !== 'dict_keys')) return key
-  throw new OperationError('TypeError', `unhashable type: '${typeName(key)}'`)
+  return isHashable(key) ? (key as Callable | Attributes) : undefined
 }
 
-const maxTupleKeyLength = 10_000
+function textKey(text: string): string | undefined {
+  if (text.charCodeAt(0) === 0) return text.length > maxMadeKeyLength ? undefined : `${mark}s${text}`
+  return text.length > maxKeyLength ? undefined : text
+}
 
-/** A text that tuples share only if they are equal. Its bound is also that of the work: a tuple may hold one twice, and that one too. */
-function tupleKey(tuple: Tuple): string {
-  let key = 't'
-  const write = ({ items }: Tuple): void => {
-    key += '('
-    for (const item of items) {
-      if (item instanceof Tuple) write(item)
-      else {
-        const own = keyOf(item)
-        if (typeof own === 'object') throw new OperationError('TypeError', `unhashable type: '${typeName(item)}'`)
-        key += `${typeof own}:${String(own).length}:${own}`
-      }
-      if (key.length > maxTupleKeyLength) throw new OperationError('ValueError', 'The tuple is too long for a key.')
+function isHashable(key: Value): boolean {
+  if (isList(key) || key instanceof Dict) return false
+  return !(key instanceof Attributes) || (key.kind !== 'dict_items' && key.kind !== 'dict_keys')
+}
+
+function checkKey(key: Value): void {
+  if (typeof key === 'string') return
+  if (!isHashable(key)) throw new OperationError('TypeError', `unhashable type: '${typeName(key)}'`)
+  if (key instanceof Tuple) checkTuple(key)
+}
+
+/** A tuple may hold one twice, and that one too: what is too long for a key is not looked at further. */
+function checkTuple({ items }: Tuple, seen = { items: 0 }): void {
+  for (const item of items) {
+    seen.items += 1
+    if (seen.items > maxMadeKeyLength) return
+    if (item instanceof Tuple) checkTuple(item, seen)
+    else if (!isHashable(item) || item instanceof Callable || (item instanceof Attributes && !(item instanceof Range))) {
+      throw new OperationError('TypeError', `unhashable type: '${typeName(item)}'`)
     }
-    key += ')'
   }
-  write(tuple)
-  return key
+}
+
+/** A text that tuples share only if they are equal; undefined beyond a length, which is also the bound of the work. */
+function tupleKey(tuple: Tuple): string | undefined {
+  let key = `${mark}t`
+  const write = ({ items }: Tuple): boolean => {
+    key += '('
+    const isShort = items.every((item) => {
+      if (key.length > maxMadeKeyLength) return false
+      if (item instanceof Tuple) return write(item)
+      const own = keyOf(item)
+      if (own === undefined || typeof own === 'object') return false
+      key += `${typeof own}:${String(own).length}:${own}`
+      return true
+    })
+    key += ')'
+    return isShort
+  }
+  return write(tuple) && key.length <= maxMadeKeyLength ? key : undefined
 }
 
 /** Text for output and `|string`: `None`, `True`, `1.0`, `['a', 1]`, `{'a': 1}`. */
@@ -329,20 +376,24 @@ export function str(value: Value): string {
 }
 
 /** Python's `repr`. Depth is bounded by what can be built; length is charged by `charge` as it grows. */
-export function repr(value: Value, charge: (characters: number) => void = () => undefined): string {
+export function repr(value: Value, charge: Charge = () => undefined): string {
   const text = reprOnce(value, charge)
   charge(text.length)
   return text
 }
 
-function reprOnce(value: Value, charge: (characters: number) => void): string {
+function intText(value: number | bigint): string {
+  return Number.isSafeInteger(value) ? String(value) : BigInt(value).toString()
+}
+
+function reprOnce(value: Value, charge: Charge): string {
   if (value === null) return 'None'
   if (typeof value === 'boolean') return value ? 'True' : 'False'
-  if (typeof value === 'string') return reprString(value)
-  if (value instanceof Markup) return `Markup(${reprString(value.text)})`
+  if (typeof value === 'string') return reprString(value, charge)
+  if (value instanceof Markup) return `Markup(${reprString(value.text, charge)})`
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Float) return reprFloat(value.value)
-  if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value).toString() : reprFloat(value)
+  if (typeof value === 'number') return isInt(value) ? intText(value) : reprFloat(value)
   const list = (items: Iterable<Value>) => Array.from(items, (item) => repr(item, charge)).join(', ')
   if (value instanceof Tuple) return value.items.length === 1 ? `(${list(value.items)},)` : `(${list(value.items)})`
   if (value instanceof Dict) {

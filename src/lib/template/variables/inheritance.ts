@@ -1,24 +1,22 @@
+import type { Effort } from './effort.js'
 import type { Part, Parts } from './parts.js'
 import { either, type Need, Outside, type Subject, unknown, type Value } from './places.js'
 import { Replay, type Surroundings } from './summary.js'
 import type { BlockSite } from './walk.js'
 
-/** A part is gone through once for each point that renders it, while all parts together do not take more steps than these. */
-const maxRepeatedSteps = 20_000
 const maxDepth = 50
 /** Blocks that are rendered further within scoped or guarded ones than this see what the last of these does. */
-const maxSurroundings = 100
+const maxSurroundings = 30
 
 /** What a template and its parents take from outside, each block being that of the template most derived. */
-export function inherit(chain: readonly Parts[]): Outside {
+export function inherit(chain: readonly Parts[], effort: Effort): Outside {
   const outside = new Outside()
-  new Rendering(outside, chain).run()
+  new Rendering(outside, chain, effort).run()
   return outside
 }
 
 class Rendering {
   #order = 0
-  #repeatedSteps = 0
   readonly #blocks = new Map<string, Part[]>()
   readonly #rendered = new Map<Part, Set<Surroundings>>()
   readonly #moments = new Map<Part, Map<number, Moment>>()
@@ -27,7 +25,11 @@ class Rendering {
   constructor(
     readonly outside: Outside,
     readonly chain: readonly Parts[],
+    readonly effort: Effort,
   ) {
+    for (const { root, blocks } of chain.slice(1)) {
+      for (const part of [root, ...blocks.values()]) effort.handOn(part.steps.length)
+    }
     for (const { blocks } of chain) {
       for (const [name, part] of blocks) {
         const parts = this.#blocks.get(name) ?? []
@@ -78,9 +80,8 @@ class Rendering {
       this.#rendered.set(part, new Set([around]))
       return true
     }
-    if (rendered.has(around) || this.#repeatedSteps > maxRepeatedSteps) return false
+    if (rendered.has(around) || !this.effort.repeat(part.steps.length + 1)) return false
     rendered.add(around)
-    this.#repeatedSteps += part.steps.length + 1
     return true
   }
 

@@ -1,8 +1,8 @@
 import { childNodes, type NodeOf, type TemplateNode } from '../syntax/nodes.js'
 import { capture, visit } from './statements.js'
-import { type Entry, type Summary, summaryOf } from './summary.js'
+import { type Entry, summaryOf } from './summary.js'
 import { survey } from './survey.js'
-import { type BlockSite, Walk } from './walk.js'
+import { type BlockSite, type Known, Walk } from './walk.js'
 
 /** A template outside of its blocks, or one of these, each looked at by itself. */
 export type Part = { walk: Walk; steps: Step[] }
@@ -16,9 +16,9 @@ export type Parts = {
   parents: string[]
 }
 
-export function partsOf(root: TemplateNode, summary: (references: readonly string[]) => Summary | null): Parts {
+export function partsOf(root: TemplateNode, around: Omit<Known, 'capture'>): Parts {
   const { blocks, parents } = declarations(root)
-  const known = { summary, capture }
+  const known = { ...around, capture }
   return {
     root: partOf(root, new Walk(known, survey(root), null)),
     blocks: new Map(blocks.map(({ name, body }) => [name.value, partOf(body, new Walk(known, survey(body), name.value))])),

@@ -1,4 +1,5 @@
 import type { NodeOf, TemplateNode } from '../syntax/nodes.js'
+import type { Effort } from './effort.js'
 import { Binding, Names } from './names.js'
 import { type Need, Outside, type Source, type Subject, unknown, type Value } from './places.js'
 import { Replay, type Summary, type Surroundings } from './summary.js'
@@ -19,6 +20,7 @@ export type BlockSite = {
 
 /** What of the prompts that a template names is known when it is walked. */
 export type Known = {
+  effort: Effort
   /** What the first of the prompts that is there takes from around it. */
   summary: (references: readonly string[]) => Summary | null
   /** Reads what stands within a body that is itself an expression. */
@@ -26,9 +28,6 @@ export type Known = {
 }
 
 const globals: ReadonlySet<string> = new Set(['range', 'dict', 'lipsum', 'cycler', 'joiner', 'namespace'])
-
-/** What is included again where other names are bound is what could take more than linear time: it has to end at some time. */
-const maxRepeatedEntries = 20_000
 
 /** Goes through one part of a template: the template outside of its blocks, or a block. */
 export class Walk implements Surroundings {
@@ -41,7 +40,6 @@ export class Walk implements Surroundings {
   #macroDepth = 0
   #ifDepth = 0
   #activeGuards = 0
-  #repeatedEntries = 0
   readonly #appliedAt = new Map<Summary, number>()
 
   constructor(
@@ -87,10 +85,9 @@ export class Walk implements Surroundings {
   apply(references: readonly string[], order: number): void {
     const summary = this.known.summary(references)
     if (!summary || this.#appliedAt.get(summary) === this.names.version) return
-    if (this.#appliedAt.has(summary)) {
-      if (this.#repeatedEntries > maxRepeatedEntries) return
-      this.#repeatedEntries += summary.length
-    }
+    const { effort } = this.known
+    if (!this.#appliedAt.has(summary)) effort.handOn(summary.length)
+    else if (!effort.repeat(summary.length)) return
     const replay = new Replay(this)
     summary.forEach((entry, index) => {
       replay.take(entry, order + Math.min(index, ordersOfNode - 1))
