@@ -113,6 +113,23 @@ export const escapes: readonly (readonly [source: string, expected: string])[] =
 
 /** Templates that would use up the time or memory of the machine. */
 export const exhausting: readonly string[] = [
+  "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s.replace('x', 'xx') %}{% endfor %}",
+  "{{ ('{' * 100000).format() }}",
+  "{{ ('{{' * 100000).format() }}",
+  "{% set s = 'a' * 1000000 %}{% for i in range(9000) %}{{ s == 'b' }}{{ s in s }}{% endfor %}",
+  "{% set s = 'a' * 1000000 %}{% set r = 'a' * 1000000 %}{% for i in range(9000) %}{{ s == r }}{{ s < r }}{% endfor %}",
+  "{% set s = 'é😀' * 300000 %}{% for i in range(9000) %}{{ s[0] }}{{ s[-1] }}{{ s[5:6] }}{% endfor %}",
+  "{% set s = 'a' * 1000000 %}{% for i in range(9000) %}{{ s is lower }}{% endfor %}",
+  "{% set s = 'a' * 1000000 %}{% for i in range(9000) %}{{ s.isalpha() }}{% endfor %}",
+  "{% set s = 'a' * 1000000 %}{% for i in range(9000) %}{{ {s: 1}[s] }}{% endfor %}",
+  '{{ range(10000)|list|pprint|length }}',
+  "{{ ['x' * 1000000]|pprint|length }}",
+  "{{ [('x ' * 100000)]|pprint|length }}",
+  "{{ [[['a b c ' * 100] * 100] * 10]|pprint|length }}",
+  "{{ ('&a' * 300000)|striptags|length }}{{ ('&#' * 300000)|striptags|length }}",
+  "{{ ('&' * 1000000)|escape|length }}",
+  "{{ ('\\n' * 1000000).splitlines()|length }}",
+  "{{ (['x' * 1000] * 1000) }}",
   '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}',
   '{% for a in range(100) %}{% for b in range(100) %}{% for c in range(100) %}{{ a }}{% endfor %}{% endfor %}{% endfor %}',
   '{{ range(10000)|list|length }}{{ range(10001) }}',
