@@ -205,7 +205,7 @@ t.test('all prompts of a subject move together, pins excepted', async (t) => {
   await project.put('r1')
   await project.put('v1', { prompt: 'pinned' })
   await project.start('r2', 50)
-  const [x, y] = [await sidesOf(project, 'x', 40), await sidesOf(project, 'y', 40)]
+  const [x, y] = [await sidesOf(project, 'x', 25), await sidesOf(project, 'y', 25)]
   t.strictSame(y, x)
   t.equal(new Set(x.map(({ content }) => content)).size, 2)
   for (let index = 0; index < 10; index += 1) {

@@ -148,7 +148,7 @@ t.test('includes go 10 levels deep and 100 prompts or 1 MiB far', async (t) => {
     Object.fromEntries(Array.from({ length }, (_, index) => [`n${index}`, index === 0 ? 'end' : include(`n${index - 1}`)]))
   await push(chain(11))
   refused(t, await send({ n11: include('n10') }), 422, 'include.limit')
-  refused(t, await send(chain(15_000)), 422, 'include.limit')
+  refused(t, await send(chain(2_000)), 422, 'include.limit')
   const many = Array.from({ length: 101 }, (_, index) => `m${index}`)
   await push(Object.fromEntries(many.map((name) => [name, name])))
   await push({ page: include(...many.slice(1)) })
@@ -362,5 +362,5 @@ t.test('whatever is pushed, every release is consistent in itself, and versions 
       }
     }
   }
-  await fc.assert(fc.asyncProperty(fc.array(graph, { minLength: 3, maxLength: 7 }), run), { numRuns: 4 })
+  await fc.assert(fc.asyncProperty(fc.array(graph, { minLength: 3, maxLength: 7 }), run), { numRuns: 3 })
 })

@@ -134,13 +134,19 @@ t.test('the model has long lines, branches, checkpoints, removals and empty rele
 
 t.test('a look-up finds what a full copy of the release would hold', async (t) => {
   const wrong: string[] = []
-  const pairs = Array.from({ length: 2_000 }, () => ({ release: random.pick(releases), prompt: random.pick(prompts) }))
+  const pairs = Array.from({ length: isPostgres ? 2_000 : 600 }, () => ({
+    release: random.pick(releases),
+    prompt: random.pick(prompts),
+  }))
   await inParallel(pairs, async ({ release: { row, snapshot }, prompt }) => {
     const found = await findInRelease(db, row.lineage, prompt.id)
     if (found !== (snapshot.get(prompt.id) ?? null)) wrong.push(`${prompt.name} in r${row.number}: ${found}`)
   })
   t.same(wrong, [])
-  t.ok(pairs.filter(({ release, prompt }) => !release.snapshot.has(prompt.id)).length > 200, 'absent ones were among them')
+  t.ok(
+    pairs.filter(({ release, prompt }) => !release.snapshot.has(prompt.id)).length > pairs.length / 10,
+    'absent ones were among them',
+  )
 })
 
 t.test('a prompt that the project never had is in no release', async (t) => {
