@@ -125,7 +125,7 @@ t.test('the side of a subject is that of the formula over its salt and key', asy
   const project = await makeProject()
   await project.start('r2', 37.5)
   const salt = await project.salt()
-  const sides = await sidesOf(project, 'x', 100)
+  const sides = await sidesOf(project, 'x', 60)
   const wrong = sides.filter(({ bucket, selected, content }, index) => {
     const digest = createHash('sha256').update(`${salt}:user-${index}`).digest()
     const expected = Math.floor((digest.readUInt32BE(0) * 10_000) / 2 ** 32)

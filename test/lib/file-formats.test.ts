@@ -3,6 +3,7 @@ import t from 'tap'
 import { AppError } from '../../src/errors.js'
 import { PushPrompt } from '../../src/features/push/push.schema.js'
 import { parsePromptFile } from '../../src/lib/files.js'
+import { runs } from '../helpers/runs.js'
 
 const where = 'files[0]'
 /** A reference as Prompty writes it. */
@@ -564,7 +565,7 @@ t.test('any file is read or refused by an error that names it, and nothing else 
         return error instanceof AppError && error.code === 'file.invalid' && error.message.startsWith(`File "${path}": `)
       }
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
   t.pass()
 })
@@ -590,7 +591,7 @@ t.test('any bytes of a body are in its messages', async (t) => {
           .replace(/\s/g, '')
       return messages.map(({ content }) => kept(content)).join('') === kept(body)
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
   t.pass()
 })

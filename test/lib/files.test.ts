@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { AppError } from '../../src/errors.js'
 import { type FilePrompt, parsePromptFile } from '../../src/lib/files.js'
+import { runs } from '../helpers/runs.js'
 
 const bom = '\ufeff'
 const where = 'files[3]'
@@ -253,7 +254,7 @@ t.test('the body after front matter comes back byte for byte', async (t) => {
       const { fields } = parse('a.md', file)
       return fields.content === body && fields.title === 'T' && fields.description === 'D'
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
   t.pass()
 })
@@ -264,7 +265,7 @@ t.test('a text or template file comes back byte for byte, one BOM aside', async 
       const kept = body.startsWith(bom) ? body.slice(1) : body
       return contentOf(`a.${extension}`, body) === kept && contentOf(`a.${extension}`, bom + body) === body
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
   t.same(parse('a.txt', '---\ntitle: T\n---\nx'), { name: 'a', fields: { content: '---\ntitle: T\n---\nx' }, warnings: [] })
 })
@@ -272,7 +273,7 @@ t.test('a text or template file comes back byte for byte, one BOM aside', async 
 t.test('a markdown file without front matter comes back byte for byte', async (t) => {
   fc.assert(
     fc.property(anyBody, (body) => contentOf('a.md', `# Title\n${body}`) === `# Title\n${body}`),
-    { numRuns: 1_000 },
+    { numRuns: runs(1_000) },
   )
   t.pass()
 })

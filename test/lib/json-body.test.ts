@@ -4,6 +4,7 @@ import t from 'tap'
 import { AppError } from '../../src/errors.js'
 import { maxDepth, parseJsonBody } from '../../src/lib/json-body.js'
 import { createPause } from '../../src/lib/slices.js'
+import { runs } from '../helpers/runs.js'
 
 type Outcome = { value: unknown } | { code: string }
 
@@ -91,7 +92,7 @@ t.test('any JSON value is parsed as JSON.parse does', async () => {
     fc.asyncProperty(json, async (text) => {
       deepStrictEqual(await parse(text), JSON.parse(text))
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
 })
 
@@ -118,7 +119,7 @@ t.test('any text is refused with an AppError, or parsed as JSON.parse does', asy
         else deepStrictEqual(['body.malformed', 'body.nesting'].includes(outcome.code), true)
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
 })
 
@@ -142,7 +143,7 @@ t.test('64 levels of lists and objects are parsed', async () => {
       const text = `${opened.join('')}[${leaf}]${closingOf(opened)}`
       deepStrictEqual(await parse(text), JSON.parse(text))
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   )
 })
 
@@ -157,7 +158,7 @@ t.test('more than 64 levels are refused as such, whatever comes before and after
     fc.asyncProperty(before, opened, fc.oneof(fc.string({ unit: 'binary' }), json), async (start, levels, rest) => {
       deepStrictEqual(await outcomeOf(start + levels.join('') + rest), { code: 'body.nesting' })
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
 })
 
@@ -177,7 +178,7 @@ t.test('text that looks like a placeholder of the parser comes back as it was', 
         deepStrictEqual(await parse(text), JSON.parse(text))
       },
     ),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
 })
 

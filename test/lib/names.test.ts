@@ -12,6 +12,7 @@ import {
   slugPath,
   slugPattern,
 } from '../../src/lib/names.js'
+import { runs } from '../helpers/runs.js'
 
 const reserved = ['latest', 'builtin', 'versions', 'diff', 'render', 'plan', 'fetch', 'purge']
 
@@ -169,7 +170,7 @@ t.test('slug makes nothing, or a segment of a name', async (t) => {
       const segment = slug(text)
       return segment === '' || (!segment.includes('/') && ([...segment].length > 200 || isPromptName(segment)))
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
   t.pass()
 })
@@ -180,7 +181,7 @@ t.test('slug of a slug is itself, in NFKC', async (t) => {
       const segment = slug(text)
       return slug(segment) === segment && segment.normalize('NFKC') === segment
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
   t.pass()
 })
@@ -195,7 +196,7 @@ t.test('texts that differ only in case or in compatible forms have the same slug
       const forms = [text.toLowerCase(), text.toUpperCase(), text.normalize('NFD'), text.normalize('NFC'), text.normalize('NFKC')]
       return forms.every((form) => slug(form) === slug(text))
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
   t.pass()
 })

@@ -10,6 +10,7 @@ import { createPause, mapInSlices } from '../../src/lib/slices.js'
 import { didYouMean, suggest } from '../../src/lib/suggest.js'
 import { findUnstorable, joinPath, unstorableReason } from '../../src/lib/text.js'
 import { createWriteQueue, QueueFull } from '../../src/lib/write-queue.js'
+import { runs } from '../helpers/runs.js'
 
 const base64url = (text: string) => Buffer.from(text).toString('base64url')
 
@@ -203,7 +204,7 @@ t.test('secrets: no password that a URL parser finds stays, however the URL is w
       const { url, stripped } = stripCredentials(text)
       return stripped && !url.includes('hunter2')
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
   t.pass()
 })

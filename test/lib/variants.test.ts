@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { chooseVariant, type Tags, tagsKey } from '../../src/lib/variants.js'
+import { runs } from '../helpers/runs.js'
 
 type Candidate = { id: number; tags: Tags }
 
@@ -63,7 +64,7 @@ const choose = (variants: Tags[], asked: Tags) =>
 t.test('the choice is that of the contract’s rule on any variants and tags', async (t) => {
   fc.assert(
     fc.property(variants, tags, (variants, asked) => chooseVariant(variants, asked) === expectedVariant(variants, asked)),
-    { numRuns: 5_000 },
+    { numRuns: runs(5_000) },
   )
   t.pass()
 })
@@ -74,7 +75,7 @@ t.test('no chosen variant contradicts a requested tag, and each matches at least
       const chosen = chooseVariant(variants, asked)
       return chosen === null || (!contradicts(chosen.tags, asked) && Object.keys(chosen.tags).some((tag) => tag in asked))
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   )
   t.pass()
 })
@@ -87,7 +88,7 @@ t.test('the order of the requested tags and of a variant’s tags does not matte
       const chosen = chooseVariant(variants, asked)?.id
       return chooseVariant(variants, reversed(asked))?.id === chosen && chooseVariant(turned, asked)?.id === chosen
     }),
-    { numRuns: 1_000 },
+    { numRuns: runs(1_000) },
   )
   t.pass()
 })
@@ -146,7 +147,7 @@ t.test('tags have the same key exactly when they are equal, a locale in any spel
     Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([tag, value]) => b[tag] === value)
   fc.assert(
     fc.property(tags, tags, (a, b) => (tagsKey(a) === tagsKey(b)) === isEqual(normal(a), normal(b))),
-    { numRuns: 5_000 },
+    { numRuns: runs(5_000) },
   )
   t.equal(tagsKey({ tone: 'formal', locale: 'EN_us' }), tagsKey({ locale: 'en-US', tone: 'formal' }))
   t.not(tagsKey({ 'a","b': 'c' }), tagsKey({ a: 'b","c' }))

@@ -3,6 +3,7 @@ import t from 'tap'
 import { type FilePrompt, parsePromptFile } from '../../../src/lib/files.js'
 import { parseTemplate } from '../../../src/lib/template/parse.js'
 import { TemplateError } from '../../../src/lib/template/template-error.js'
+import { runs } from '../../helpers/runs.js'
 
 const lines = (...texts: string[]) => texts.join('\n')
 const splitLines = (text: string) => text.split(/\r\n?|\n/)
@@ -282,7 +283,7 @@ t.test('any file has a place for any position or none, and finding it throws not
         return places.every((place) => place === null || (place.line >= 1 && place.line <= count && place.column >= 1))
       },
     ),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
   t.pass()
 })

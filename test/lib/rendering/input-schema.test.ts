@@ -2,6 +2,7 @@ import { Validator } from '@cfworker/json-schema'
 import fc from 'fast-check'
 import t from 'tap'
 import { checkInputSchema, prepareInputSchema, validateInputs } from '../../../src/lib/rendering/input-schema.js'
+import { runs } from '../../helpers/runs.js'
 
 const property = (schema: unknown) => ({ type: 'object', properties: { x: schema } })
 const paths = (findings: readonly { path: string }[]) => findings.map(({ path }) => path)
@@ -219,7 +220,7 @@ t.test('the verdict is that of the validator wherever it comes to one', async ()
       const expected = new Validator(structuredClone(inputs) as any, '2020-12', false).validate({ x: given }).valid
       return (validateInputs(inputs, { x: given }).length === 0) === expected
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
 })
 

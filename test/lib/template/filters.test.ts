@@ -13,6 +13,7 @@ import {
   Undefined,
   type Value,
 } from '../../../src/lib/template/values/values.js'
+import { runs } from '../../helpers/runs.js'
 import { expectedOf, failure, newContext, noArguments, outcomeOf, readCases, titleOf } from './jinja2-cases.js'
 
 const cases = readCases().filter(({ kind }) => kind === 'filter')
@@ -129,6 +130,6 @@ t.test('whatever a filter is given, it answers or fails with an error of ours', 
         if (!(error instanceof OperationError || error instanceof BudgetExceeded)) throw error
       }
     }),
-    { numRuns: 3000 },
+    { numRuns: runs(3000) },
   )
 })

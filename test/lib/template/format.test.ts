@@ -5,6 +5,7 @@ import { methodOf } from '../../../src/lib/template/values/methods.js'
 import { percentFormat } from '../../../src/lib/template/values/python-format.js'
 import { parseFloatText } from '../../../src/lib/template/values/python-numbers.js'
 import { Attributes, float, numberOf, OperationError, Tuple, type Value } from '../../../src/lib/template/values/values.js'
+import { runs } from '../../helpers/runs.js'
 import { expectedOf, failure, newContext, outcomeOf, readCases, titleOf } from './jinja2-cases.js'
 
 const cases = readCases().filter(({ kind, name }) => kind === 'percent' || name === 'format')
@@ -79,6 +80,6 @@ t.test('whatever the template of a format is, it ends in a text or an error of o
         }
       },
     ),
-    { numRuns: 5000 },
+    { numRuns: runs(5000) },
   )
 })

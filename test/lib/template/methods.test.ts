@@ -4,6 +4,7 @@ import { BudgetExceeded } from '../../../src/lib/template/budget.js'
 import { methodOf } from '../../../src/lib/template/values/methods.js'
 import { findLastText, findText } from '../../../src/lib/template/values/text-search.js'
 import { Dict, OperationError, type Value } from '../../../src/lib/template/values/values.js'
+import { runs } from '../../helpers/runs.js'
 import { expectedOf, failure, newContext, outcomeOf, readCases, titleOf } from './jinja2-cases.js'
 
 const cases = readCases().filter(({ kind, name }) => kind === 'method' && name !== 'format')
@@ -91,6 +92,6 @@ t.test('whatever a method is given, it answers or fails with an error of ours', 
         if (!(error instanceof OperationError)) throw error
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   )
 })

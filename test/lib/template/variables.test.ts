@@ -4,6 +4,7 @@ import t from 'tap'
 import { childNodes, parseTemplate, type TemplateNode } from '../../../src/lib/template/parse.js'
 import { TemplateError } from '../../../src/lib/template/template-error.js'
 import { type RootUnit, templateVariables, VariableAnalysis } from '../../../src/lib/template/variables.js'
+import { runs } from '../../helpers/runs.js'
 
 type Tap = typeof t
 
@@ -577,7 +578,7 @@ t.test('any text is parsed or refused with a TemplateError that has a position i
       }
       return true
     }),
-    { numRuns: 3_000 },
+    { numRuns: runs(3_000) },
   )
 })
 
