@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { refused, shows } from '../helpers/assertions.js'
+import { runs } from '../helpers/runs.js'
 import { type Answer, type CallOptions, startService } from '../helpers/service.js'
 
 type Tap = typeof t
@@ -576,7 +577,7 @@ t.test('target, canary, stack and revision of an alias and of a pin are those of
       const wanted = Array.from({ length: model.revision }, (_, index) => model.revision - index)
       if (revisions.join() !== wanted.join()) throw new Error(`expected revisions ${wanted}, got ${revisions}`)
     }),
-    { numRuns: 3 },
+    { numRuns: runs(6) },
   )
   t.pass('every alias was as the model says')
 })

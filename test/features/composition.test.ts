@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { refused } from '../helpers/assertions.js'
+import { runs } from '../helpers/runs.js'
 import { type CallOptions, startService } from '../helpers/service.js'
 
 const service = await startService(t)
@@ -362,5 +363,5 @@ t.test('whatever is pushed, every release is consistent in itself, and versions 
       }
     }
   }
-  await fc.assert(fc.asyncProperty(fc.array(graph, { minLength: 3, maxLength: 7 }), run), { numRuns: 3 })
+  await fc.assert(fc.asyncProperty(fc.array(graph, { minLength: 3, maxLength: 7 }), run), { numRuns: runs(8) })
 })

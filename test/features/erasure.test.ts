@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { foreignTables, tables } from '../../src/database/tables.js'
 import { refused, shows } from '../helpers/assertions.js'
+import { runs } from '../helpers/runs.js'
 import { type CallOptions, everyRow, startService } from '../helpers/service.js'
 
 const service = await startService(t)
@@ -381,7 +382,7 @@ t.test('any text that is purged is recognized, and no other', async (t) => {
         t.ok(status === 200 || answer.includes('content.purged'), answer.slice(0, 200))
       },
     ),
-    { numRuns: 6 },
+    { numRuns: runs(8) },
   )
 })
 

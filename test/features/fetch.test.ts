@@ -4,7 +4,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { packageRoot } from '../../src/lib/package-root.js'
 import { refused, shows } from '../helpers/assertions.js'
-import { type CallOptions, isPostgres, startService } from '../helpers/service.js'
+import { runs } from '../helpers/runs.js'
+import { type CallOptions, startService } from '../helpers/service.js'
 
 const service = await startService(t)
 let projectCount = 0
@@ -307,7 +308,7 @@ t.test('a ref resolves to version, pin, alias, release, commit or latest, in thi
         }),
       )
     }),
-    { numRuns: isPostgres ? 3 : 2 },
+    { numRuns: runs(5) },
   )
   t.pass('every ref answered as the model does')
 })

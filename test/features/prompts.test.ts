@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { refused, shows } from '../helpers/assertions.js'
+import { runs } from '../helpers/runs.js'
 import { type Answer, type CallOptions, startService } from '../helpers/service.js'
 
 type Tap = typeof t
@@ -253,7 +254,7 @@ t.test('pages put together are the whole list, whatever their size and whatever 
         if (new Set(seen).size !== seen.length) throw new Error(`twice: ${seen}`)
       },
     ),
-    { numRuns: 4 },
+    { numRuns: runs(6) },
   )
   t.pass('no page repeated or lost a prompt')
 })

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { refused, shows } from '../helpers/assertions.js'
+import { runs } from '../helpers/runs.js'
 import { type CallOptions, isPostgres, startService } from '../helpers/service.js'
 
 type Tap = typeof t
@@ -1127,7 +1128,7 @@ t.test('releases, versions and aliases are those of the model after any pushes',
         }
       }
     }),
-    { numRuns: 2 },
+    { numRuns: runs(4) },
   )
   t.pass('every push made what the model says')
 })

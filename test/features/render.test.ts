@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { refused, shows } from '../helpers/assertions.js'
+import { runs } from '../helpers/runs.js'
 import { type CallOptions, startService } from '../helpers/service.js'
 
 const service = await startService(t)
@@ -64,7 +65,7 @@ t.test('strict names exactly the required variables that a fetch tells of and th
     t.equal(answer.status, lacking.length === 0 ? 200 : 422)
     if (lacking.length > 0) t.strictSame(pathsOf(answer), lacking)
   }
-  await fc.assert(fc.asyncProperty(template, fc.subarray(names), check), { numRuns: 12 })
+  await fc.assert(fc.asyncProperty(template, fc.subarray(names), check), { numRuns: runs(24) })
 })
 
 t.test('variables are checked against the inputs, with a path for each breach', async (t) => {
@@ -219,5 +220,5 @@ t.test('whatever a validation calls valid can be pushed, and what it does not is
     const pushed = await call('/prompts', { body: { prompts, dryRun: true } })
     t.equal(pushed.status === 200, valid, texts.join(' | '))
   }
-  await fc.assert(fc.asyncProperty(fc.array(content, { minLength: 1, maxLength: 3 }), check), { numRuns: 15 })
+  await fc.assert(fc.asyncProperty(fc.array(content, { minLength: 1, maxLength: 3 }), check), { numRuns: runs(32) })
 })

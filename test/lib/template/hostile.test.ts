@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { PrototypeWatch } from '../../fuzz/prototypes.js'
-import { end, endInTime, maxMs } from './endings.js'
+import { busyMs, end, endInTime, maxMs } from './endings.js'
 import { escapes, exhausting } from './hostile-templates.js'
 
 const published = JSON.parse(
@@ -35,7 +35,7 @@ t.test('a template reaches nothing but its own values', async (t) => {
 t.test('what would use up the machine ends in time', async (t) => {
   for (const source of exhausting) {
     const { ms, text } = endInTime(source)
-    t.ok(ms <= maxMs, `${ms.toFixed(0)} ms: ${source}`)
+    t.ok(ms <= busyMs, `${ms.toFixed(0)} ms: ${source}`)
     t.ok((text ?? '').length <= 1024 ** 2, source)
   }
 })
