@@ -44,6 +44,12 @@ t.test('all missing variables are named at once, or rendered empty where it is n
   t.match(answer.body.detail, /"letter" v1: .*title, name, items/)
   t.match(answer.body.errors[1].message, 'Did you mean "nam"?')
   t.equal((await render('letter', { strict: false })).body.text, 'Dear  ,')
+  const many = Array.from({ length: 150 }, (_, index) => `v${index}`)
+  await push({ name: 'many', content: many.map((name) => `{{ ${name} }}`).join('') })
+  t.strictSame(
+    pathsOf(await render('many', {})),
+    many.map((name) => `variables.${name}`),
+  )
 })
 
 t.test('strict names exactly the required variables that a fetch tells of and the request lacks', async (t) => {

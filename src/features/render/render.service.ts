@@ -28,16 +28,20 @@ export async function renderFetched(
   }
 }
 
+/** Every variable that is missing is named, which a prompt has some hundreds of at the very most. */
+const maxErrors = 1_000
+
 function toAppError(error: RenderError, { name, version }: Pick<RenderedPrompt, 'name' | 'version'>): AppError {
-  const { errors, message } = invalid(
-    error.code,
-    error.findings.map(({ path, message }) => ({ path, message })),
-  )
-  const summary = error.code === 'variables.missing' ? missing(error) : message
-  return new AppError(error.code, `Prompt "${name}" ${version}: ${summary}`, { cause: error, ...(errors ? { errors } : {}) })
+  const errors = error.findings.slice(0, maxErrors).map(({ path, message }) => ({ path, message }))
+  const summary = error.code === 'variables.missing' ? missing(error) : invalid(error.code, errors).message
+  return new AppError(error.code, `Prompt "${name}" ${version}: ${summary}`, { cause: error, errors })
 }
 
+/** The message names this many; `errors` has all of them. */
+const maxNamed = 100
+
 function missing({ findings }: RenderError): string {
-  const names = findings.map(({ path }) => path.replace(/^variables\./, ''))
-  return `these variables are missing: ${names.join(', ')}. Give them, or render with "strict": false.`
+  const names = findings.slice(0, maxNamed).map(({ path }) => path.replace(/^variables\./, ''))
+  const more = findings.length > maxNamed ? ` and ${findings.length - maxNamed} more` : ''
+  return `these variables are missing: ${names.join(', ')}${more}. Give them, or render with "strict": false.`
 }
