@@ -71,7 +71,7 @@ export function isConnectionLoss(error: unknown): boolean {
     socketCodes.has(String(code)) ||
     connectionKinds.has(String(causeOf(error)?.kind)) ||
     /^(08|57P0|53300)/.test(state) ||
-    /terminated unexpectedly|Connection terminated|timeout exceeded when trying to connect|Query read timeout|PGlite is closed/.test(
+    /terminated unexpectedly|Connection terminated|is not queryable|timeout exceeded when trying to connect|Query read timeout|PGlite is closed/.test(
       String(message),
     )
   )
