@@ -13,6 +13,25 @@ const Size = z
   })
   .refine((bytes) => bytes >= 1024 && bytes <= 1024 ** 3, 'must be between 1kb and 1gb')
 
+const timeUnits = { ms: 1, s: 1_000, m: 60_000 } as const
+
+/** `5s`, `500ms` or `1m`, as milliseconds. */
+const Duration = z
+  .string()
+  .regex(/^\d{1,6}(ms|s|m)$/, 'must be a time such as 5s or 500ms')
+  .transform((text) => {
+    const [, digits = '', unit = 'ms'] = /^(\d+)([a-z]+)$/.exec(text) ?? []
+    return Number(digits) * timeUnits[unit as keyof typeof timeUnits]
+  })
+  .refine((ms) => ms >= 100 && ms <= 600_000, 'must be between 100ms and 10m')
+
+/** So many a minute; `off` is no limit. */
+const PerMinute = z
+  .string()
+  .regex(/^(off|\d{1,9})$/, 'must be a number of calls a minute, or off')
+  .transform((text) => (text === 'off' ? Number.POSITIVE_INFINITY : Number(text)))
+  .refine((calls) => calls >= 1, 'must be at least 1, or off')
+
 const onOff = new Map([
   ...['on', 'true', '1'].map((text) => [text, true] as const),
   ...['off', 'false', '0'].map((text) => [text, false] as const),
@@ -64,6 +83,15 @@ const PostgresUrl = z
   .regex(/^postgres(ql)?:\/\/\S+$/, 'must be a postgres:// URL')
   .refine((url) => URL.canParse(url), 'must be a postgres:// URL')
 
+/** One address, or several of one Cluster. */
+const RedisUrl = z
+  .string()
+  .transform(listOf)
+  .refine(
+    (urls) => urls.length > 0 && urls.every((url) => /^rediss?:\/\/\S+$/.test(url) && URL.canParse(url)),
+    'must be a redis:// or rediss:// URL, or a comma-separated list of those of a Cluster',
+  )
+
 const Environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: z
@@ -81,6 +109,11 @@ const Environment = z.object({
     .regex(/^[\x21-\x7e]*$/, 'must be printable ASCII without spaces')
     .optional(),
   PROMPTSYNC_BODY_LIMIT: Size.default(32 * 1024 ** 2),
+  REDIS_URL: RedisUrl.optional(),
+  PROMPTSYNC_CACHE_BYTES: Size.refine((bytes) => bytes >= 1024 ** 2, 'must be at least 1mb').default(128 * 1024 ** 2),
+  PROMPTSYNC_MAX_STALENESS: Duration.default(5_000),
+  PROMPTSYNC_READ_LIMIT: PerMinute.default(1_000_000),
+  PROMPTSYNC_WRITE_LIMIT: PerMinute.default(6_000),
   PROMPTSYNC_TRUST_PROXY: TrustProxy.default(false),
   PROMPTSYNC_CORS_ORIGINS: Origins.default([]),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -94,6 +127,16 @@ export type Config = Readonly<{
   dataDirectory: string
   adminKey: string | undefined
   bodyLimitBytes: number
+  /** Empty means that there is none; several are nodes of one Cluster. */
+  redisUrls: string[]
+  /** What is kept in memory of prompts, in bytes. */
+  cacheBytes: number
+  /** The longest an answer may be what another instance has replaced, without saying so. */
+  maxStalenessMs: number
+  /** Calls a minute that one key, or one address without a key, may make on this instance; infinite is no limit. */
+  readLimitPerMinute: number
+  /** The same for writes, over all instances where they share a Redis. */
+  writeLimitPerMinute: number
   /** True trusts every proxy, a number that many hops, a list those addresses. */
   trustProxy: boolean | number | string[]
   /** Empty means that no page of another origin may call; `*` that all may. */
@@ -119,6 +162,11 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     dataDirectory: values.PROMPTSYNC_DATA_DIR,
     adminKey: values.PROMPTSYNC_ADMIN_KEY,
     bodyLimitBytes: values.PROMPTSYNC_BODY_LIMIT,
+    redisUrls: values.REDIS_URL ?? [],
+    cacheBytes: values.PROMPTSYNC_CACHE_BYTES,
+    maxStalenessMs: values.PROMPTSYNC_MAX_STALENESS,
+    readLimitPerMinute: values.PROMPTSYNC_READ_LIMIT,
+    writeLimitPerMinute: values.PROMPTSYNC_WRITE_LIMIT,
     trustProxy: values.PROMPTSYNC_TRUST_PROXY,
     corsOrigins: values.PROMPTSYNC_CORS_ORIGINS,
     logLevel: values.LOG_LEVEL,

@@ -25,18 +25,13 @@ const usage = `promptsync ${packageVersion}: a prompt registry over HTTP
   promptsync --version
   promptsync --help
 
-Settings are environment variables: HOST, PORT, DATABASE_URL, PROMPTSYNC_DATA_DIR, PROMPTSYNC_ADMIN_KEY,
-PROMPTSYNC_BODY_LIMIT, PROMPTSYNC_TRUST_PROXY, PROMPTSYNC_CORS_ORIGINS, LOG_LEVEL. See README.md.
+Settings are environment variables: HOST, PORT, DATABASE_URL, REDIS_URL, PROMPTSYNC_DATA_DIR, PROMPTSYNC_ADMIN_KEY,
+PROMPTSYNC_BODY_LIMIT, PROMPTSYNC_CACHE_BYTES, PROMPTSYNC_MAX_STALENESS, PROMPTSYNC_READ_LIMIT, PROMPTSYNC_WRITE_LIMIT,
+PROMPTSYNC_TRUST_PROXY, PROMPTSYNC_CORS_ORIGINS, LOG_LEVEL. See README.md.
 `
 
 /** Settings of the design that this version does not have yet: better said than silently without effect. */
-const withoutEffect = [
-  'REDIS_URL',
-  'PROMPTSYNC_MAX_STALENESS',
-  'PROMPTSYNC_ENCRYPTION_KEYS',
-  'PROMPTSYNC_ALLOWED_HOSTS',
-  'PROMPTSYNC_FILE_ROOTS',
-]
+const withoutEffect = ['PROMPTSYNC_ENCRYPTION_KEYS', 'PROMPTSYNC_ALLOWED_HOSTS', 'PROMPTSYNC_FILE_ROOTS']
 
 /** Until a service is there to be closed, a signal ends the process: as process 1 of a container it would be ignored. */
 const startUp = new AbortController()
