@@ -21,24 +21,24 @@ import { browsersPlugin, forbidSniffing } from './plugins/browsers.js'
 import { closingPlugin } from './plugins/closing.js'
 import { healthPlugin } from './plugins/health.js'
 import { inputPlugin } from './plugins/input.js'
+import { limitsPlugin, type ServerLimits, serverLimits, serverOptions } from './plugins/limits.js'
 import { methodsPlugin } from './plugins/methods.js'
 import { openapiPlugin } from './plugins/openapi.js'
 import { answerClientError, answerFrameworkError, problemsPlugin } from './plugins/problems.js'
+import { watchPlugin } from './plugins/watch.js'
 
 /** As long as Node lets a URL be: the grammar decides what a name is, not the router. */
 const maxParamLength = 16_384
-/** A push of the largest size may take this long to arrive. */
-const requestTimeoutMs = 120_000
 
 /** The whole service on the given dependencies, ready to listen or to be injected. */
-export async function buildApp(deps: Deps): Promise<App> {
+export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits): Promise<App> {
   const app = Fastify({
     loggerInstance: deps.log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: deps.config.bodyLimitBytes,
     routerOptions: { maxParamLength },
     trustProxy: toTrust(deps.config.trustProxy),
-    requestTimeout: requestTimeoutMs,
+    ...serverOptions(limits),
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
     // No hook runs for these.
@@ -61,7 +61,9 @@ export async function buildApp(deps: Deps): Promise<App> {
   await app.register(closingPlugin)
   await app.register(inputPlugin)
   await app.register(methodsPlugin)
+  await app.register(limitsPlugin, limits)
   await app.register(authPlugin)
+  await app.register(watchPlugin)
   await app.register(openapiPlugin)
   await app.register(healthPlugin)
 

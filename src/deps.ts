@@ -2,12 +2,15 @@ import { LRUCache } from 'lru-cache'
 import pino, { type Logger } from 'pino'
 import type { Config } from './config.js'
 import { type Connection, connectEmbedded, connectPostgres } from './database/connect.js'
-import type { CheckedKey, Project } from './lib/access.js'
+import type { CheckedKey } from './lib/access.js'
+import { type Availability, createAvailability } from './lib/availability.js'
 import { type Builtins, loadBuiltins } from './lib/builtins.js'
+import { createReadCache, type ReadCache } from './lib/read-cache.js'
 import { createPromptCache, type PromptCache } from './lib/rendering/prepared-prompt.js'
 import { createPause, type Pause } from './lib/slices.js'
 import type { Variable } from './lib/template/variables.js'
 import { createWriteQueue, type WriteQueue } from './lib/write-queue.js'
+import { connectRedis, type RedisLink } from './redis/connect.js'
 
 /** Everything a service may use. Inside a transaction it is `{ ...deps, db: tx }`. */
 export type Deps = {
@@ -16,6 +19,8 @@ export type Deps = {
   config: Config
   log: Logger
   now: () => Date
+  /** Milliseconds of a clock that only goes forward. */
+  elapsed: () => number
   writes: WriteQueue
   /** Validations read as much as a push does, and wait for each other. */
   validations: WriteQueue
@@ -24,8 +29,12 @@ export type Deps = {
   builtins: Builtins
   /** Keys by the hex of their hash, with when each was last read from the database. */
   keys: LRUCache<string, CheckedKey>
-  /** Projects by slug and by id as they were last read, for when the database is away. */
-  projects: LRUCache<string, Project>
+  /** What reads are answered from. */
+  cache: ReadCache
+  /** Whether the database answers reads. */
+  database: Availability
+  /** The level that instances share; null where there is none. */
+  redis: RedisLink | null
   /** Last uses that are not in the database yet, by key id. */
   keyUses: Map<string, Date>
   /** What prompts ask for, by the hash of their content; found by parsing on load, never stored. */
@@ -39,7 +48,6 @@ export type Deps = {
 const writeLimits = { concurrent: 4, waiting: 200 }
 const validationLimits = { concurrent: 2, waiting: 50 }
 const keyCacheSize = 10_000
-const projectCacheSize = 10_000
 const variablesCacheBytes = 16 * 1024 ** 2
 
 /** About what a list of variables takes in memory, in bytes. */
@@ -55,25 +63,35 @@ export async function createDeps(config: Config): Promise<Deps> {
     { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination({ fd: 2, sync: false }),
   )
-  return assembleDeps(connection, config, log, () => new Date())
+  const redis = config.redisUrls.length > 0 ? connectRedis(config.redisUrls, { log, now: () => performance.now() }) : null
+  return assembleDeps({ connection, redis, config, log, now: () => new Date(), elapsed: () => performance.now() })
 }
 
-export async function assembleDeps(connection: Connection, config: Config, log: Logger, now: () => Date): Promise<Deps> {
+type Outside = Pick<Deps, 'connection' | 'redis' | 'config' | 'log' | 'now' | 'elapsed'>
+
+export async function assembleDeps({ connection, redis, config, log, now, elapsed }: Outside): Promise<Deps> {
   return {
     db: connection.client,
     connection,
     config,
     log,
     now,
+    elapsed,
     writes: createWriteQueue(writeLimits),
     validations: createWriteQueue(validationLimits),
     pause: createPause(),
     builtins: await loadBuiltins(),
     keys: new LRUCache({ max: keyCacheSize }),
-    projects: new LRUCache({ max: projectCacheSize }),
+    cache: createReadCache(config.cacheBytes),
+    database: createAvailability((state) =>
+      log.warn(state === 'away' ? 'The database is away: what is known is served.' : 'The database is back.'),
+    ),
+    redis,
     keyUses: new Map(),
     variables: new LRUCache({ maxSize: variablesCacheBytes, sizeCalculation: sizeOfVariables }),
     renderable: createPromptCache(),
-    close: () => connection.close(),
+    async close() {
+      await Promise.all([connection.close(), redis?.close()])
+    },
   }
 }

@@ -127,12 +127,19 @@ export const errorTable = {
     'Give every variable that `errors` names, or render with `"strict": false`, which leaves them empty.',
   ],
   'push.empty': [422, 'The push carries nothing', 'Give at least one of `prompts` and `files`; `DELETE` archives a prompt.'],
+  'rate.exceeded': [
+    429,
+    'The limit of calls is used up',
+    'Wait as many seconds as `Retry-After` says; `RateLimit-Policy` tells the limit.',
+  ],
   'header.too_large': [431, 'The headers are too large', 'Send smaller headers, or a shorter URL.'],
   internal: [
     500,
     'Something went wrong on the server',
     'Give the `requestId` to who runs the server; read before you repeat a write.',
   ],
+  'server.busy': [503, 'The server is overloaded', 'Try again after `Retry-After`; nothing was changed.'],
+  'read.busy': [503, 'Too many reads are waiting', 'Try again after `Retry-After`.'],
   'write.busy': [503, 'Too many writes are waiting', 'Try again after `Retry-After`; nothing was changed.'],
   'write.unknown': [
     503,

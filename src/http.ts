@@ -5,6 +5,7 @@ import type { z } from 'zod'
 import type { Deps } from './deps.js'
 import { AppError } from './errors.js'
 import type { Actor, Caller, Project, Scope } from './lib/access.js'
+import type { HeldProject, Reader } from './lib/read-cache.js'
 import { Problem } from './lib/schemas.js'
 import { codeOf, invalid, toFindings } from './lib/validation.js'
 
@@ -20,6 +21,8 @@ declare module 'fastify' {
     project?: 'required' | 'optional' | 'path'
     /** A global key may also name a project that was deleted: `request.project` is null then, `namedProject` its slug. */
     withDeleted?: boolean
+    /** The route answers the prompt of `:name` and `:ref`: what it needs is read along with the key and the project. */
+    readsPrompt?: boolean
   }
   interface FastifyInstance {
     deps: Deps
@@ -28,6 +31,10 @@ declare module 'fastify' {
     actor: Actor
     /** The project the call is about; null only where a route may concern them all. */
     project: Project | null
+    /** The same as it is held to answer reads. */
+    held: HeldProject | null
+    /** For how long the project could not be confirmed, in whole seconds; null where it was. */
+    staleSeconds: number | null
     /** The slug in `?project=`, the header or the path, where one is given. */
     namedProject: string | null
   }
@@ -48,6 +55,13 @@ export function callerOf(request: FastifyRequest): Caller {
   const { actor, project, id } = request
   if (!project) throw new Error('The route asks for a project but is not declared with one.')
   return { actor, project, requestId: id }
+}
+
+/** What a read is answered from. */
+export function readerOf(request: FastifyRequest): Reader {
+  const { held, staleSeconds } = request
+  if (!held) throw new Error('The route asks for a project but is not declared with one.')
+  return { held, staleSeconds }
 }
 
 /** A body is needed and there is none. */

@@ -108,7 +108,8 @@ if (isPostgres) {
 
 /** Dependencies of a start on a database. */
 async function depsOf(connection: Connection, env: Record<string, string>, now = () => new Date()): Promise<Deps> {
-  return assembleDeps(connection, loadConfig(env), pino({ level: 'silent' }), now)
+  const log = pino({ level: 'silent' })
+  return assembleDeps({ connection, redis: null, config: loadConfig(env), log, now, elapsed: () => performance.now() })
 }
 
 function fileOf(firstKey: FirstKey): string {

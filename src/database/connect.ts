@@ -12,10 +12,18 @@ import { type DataDirectoryLock, DataDirectoryLocked, lockDataDirectory } from '
 export type Db = Pick<PrismaClient, '$queryRaw' | '$executeRaw' | '$queryRawUnsafe' | '$executeRawUnsafe'> &
   Omit<PrismaClient, '$connect' | '$disconnect' | '$on' | '$transaction' | '$extends'>
 
+/** A prepared statement; its name tells it from all others. */
+export type Statement = { name: string; text: string }
+
 /** A database that is connected but perhaps not migrated yet. */
 export type Connection = {
   kind: 'embedded' | 'postgres'
   client: PrismaClient
+  /**
+   * Runs one statement of the read path, prepared under its name, past Prisma and past the transactions of writers; it
+   * answers one JSON text, or null. Rejects as `client` does, and after `timeoutMs` at the latest.
+   */
+  read(statement: Statement, values: unknown[], timeoutMs: number): Promise<string | null>
   /** An adapter factory whose scripts run whole: see `scriptRunner`. `onError` hears what the database said of one. */
   migrationFactory(onError?: (error: Error) => void): SqlMigrationAwareDriverAdapterFactory
   /** Runs `work` while no other process of this database does the same. */
@@ -29,7 +37,10 @@ export type Connection = {
 const transactionOptions = { maxWait: 60_000, timeout: 120_000 }
 /** Ten instances stay below the hundred connections that Postgres takes by default. */
 const poolSize = 8
+/** Reads have connections of their own, so that no number of writers can take them all. */
+const readPoolSize = 4
 const connectTimeoutMs = 10_000
+const readConnectTimeoutMs = 1_000
 /** No statement of ours is this slow; one that is has lost its way. */
 const statementTimeoutMs = 60_000
 const oldestPostgres = 15
@@ -99,6 +110,14 @@ export async function connectPostgres(url: string): Promise<Connection> {
   await refuseUnfit(client)
   // Opened now and kept: reads would wait for connections to be opened in the first burst of writes.
   await Promise.all(Array.from({ length: poolSize }, () => client.$queryRaw`SELECT pg_sleep(0.01)::text`))
+  const reads = new pg.Pool({
+    connectionString: url,
+    max: readPoolSize,
+    connectionTimeoutMillis: readConnectTimeoutMs,
+    keepAlive: true,
+  })
+  // A connection that is lost while nobody uses it is replaced when it is needed; nobody else is there to tell.
+  reads.on('error', () => undefined)
   const withClient = async <T>(use: (session: pg.Client) => Promise<T>): Promise<T> => {
     const session = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs })
     await session.connect()
@@ -111,6 +130,11 @@ export async function connectPostgres(url: string): Promise<Connection> {
   return {
     kind: 'postgres',
     client,
+    async read({ name, text }, values, timeoutMs) {
+      const query: pg.QueryConfig & { query_timeout: number } = { name, text, values, query_timeout: timeoutMs }
+      const { rows } = await reads.query<{ answer: string | null }>(query)
+      return rows[0]?.answer ?? null
+    },
     migrationFactory: (onError) =>
       scriptRunner(
         new PrismaPg({ ...poolOptions, min: 0, max: 2 }),
@@ -123,7 +147,9 @@ export async function connectPostgres(url: string): Promise<Connection> {
         return work()
       }),
     broken: new Promise(() => undefined),
-    close: () => client.$disconnect(),
+    async close() {
+      await Promise.all([client.$disconnect(), reads.end()])
+    },
   }
 }
 
@@ -212,6 +238,10 @@ export function embeddedConnection(pglite: PGlite, lock?: DataDirectoryLock): Co
   return {
     kind: 'embedded',
     client,
+    async read({ text }, values) {
+      const { rows } = await pglite.query<{ answer: string | null }>(text, values)
+      return rows[0]?.answer ?? null
+    },
     migrationFactory: (onError) => scriptRunner(new PrismaPGlite(pglite), (sql) => pglite.exec(sql), onError),
     exclusively: (work) => work(),
     broken,

@@ -72,4 +72,5 @@ export const tables: readonly Table[] = [
 /** Tables that are no part of what promptsync keeps, and why. */
 export const foreignTables: Readonly<Record<string, string>> = {
   _prisma_migrations: 'each database records its own migrations',
+  database_identity: 'another database is another installation',
 }

@@ -35,6 +35,9 @@ export const Ref = z
     example: 'production',
   })
 
+/** A prompt by name and ref, as paths have it. */
+export const FetchParams = z.strictObject({ name: PromptName, ref: Ref })
+
 const unreserved = (value: string, context: z.core.$RefinementCtx<string>) => {
   const reason = reservedReason(value)
   if (reason) context.addIssue({ code: 'custom', message: `${reason} Choose another name.`, params: { code: 'name.reserved' } })

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, hash, randomBytes } from 'node:crypto'
 
 const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
@@ -16,6 +16,11 @@ export function createSecret(): string {
 /** What is stored of a key. Keys have 256 random bits, so a plain SHA-256 cannot be searched. */
 export function hashSecret(secret: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(createHash('sha256').update(secret).digest())
+}
+
+/** The same in hex, by which keys are known in memory. */
+export function hashHex(secret: string): string {
+  return hash('sha256', secret, 'hex')
 }
 
 /** A repository URL without user and password; `stripped` tells whether there was something to hide. Pure. */

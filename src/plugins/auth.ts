@@ -3,9 +3,12 @@ import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
 import { AppError, tryLater } from '../errors.js'
 import { authenticate, flushKeyUses } from '../features/keys/keys.service.js'
-import { findKnownProject as findProject, isDeletedProject } from '../features/projects/projects.service.js'
+import { isDeletedProject } from '../features/projects/projects.service.js'
+import { findHeld, type Wanted } from '../features/reads/access.service.js'
+import { confirm } from '../features/reads/held-projects.service.js'
 import { type Actor, anonymous, hasScope, type Project, type Scope } from '../lib/access.js'
 import { slugPattern } from '../lib/names.js'
+import { FetchParams } from '../lib/schemas.js'
 
 const keyUsesFlushMs = 30_000
 const openPrefixes = ['/docs']
@@ -18,6 +21,8 @@ export const authPlugin = fp(
   async (app) => {
     app.decorateRequest('actor')
     app.decorateRequest('project', null)
+    app.decorateRequest('held', null)
+    app.decorateRequest('staleSeconds', null)
     app.decorateRequest('namedProject', null)
 
     app.addHook('onRoute', (route) => {
@@ -29,14 +34,15 @@ export const authPlugin = fp(
       const { scope, project: about = 'required', withDeleted } = request.routeOptions.config
       request.actor = anonymous
       if (scope === undefined || scope === 'public') return
+      const given = projectsNamed(request, about)
+      const slug = given.length === 1 && slugPattern.test(given[0] ?? '') ? (given[0] ?? null) : null
+      const wanted: Wanted = { slug, id: null, prompt: () => promptOf(request) }
       const secret = secretOf(request)
-      if (secret !== null) request.actor = await authenticate(app.deps, secret)
-      request.namedProject = nameProject(request, about)
-      const named = request.namedProject
-      const mayBeDeleted = withDeleted && named !== null && isGlobal(request.actor) && slugPattern.test(named)
-      const isDeleted = mayBeDeleted && (await isDeletedProject(app.deps, named))
+      if (secret !== null) request.actor = await authenticate(app.deps, secret, wanted)
+      request.namedProject = onlyOne(given)
+      const isDeleted = withDeleted && slug !== null && isGlobal(request.actor) && (await isDeletedProject(app.deps, slug))
       const fallback = about === 'optional' ? null : 'default'
-      request.project = await admit(app.deps, request.actor, scope, fallback, isDeleted ? null : named)
+      await admit(app.deps, request, { scope, fallback, named: isDeleted ? null : request.namedProject, wanted })
     })
 
     const flush = () =>
@@ -65,48 +71,52 @@ function secretOf({ headers }: FastifyRequest): string | null {
   return typeof apiKey === 'string' && apiKey !== '' ? apiKey : null
 }
 
-/** The slug in the path, the query or the header, as it was given. Throws `project.conflict` when they differ. */
-function nameProject(request: FastifyRequest, about: string): string | null {
+/** What is named in the path, the query and the header, each name once. */
+function projectsNamed(request: FastifyRequest, about: string): string[] {
   const { project: inQuery } = request.query as Record<string, unknown>
   const inHeader = request.headers['x-promptsync-project']
   const inPath = about === 'path' ? (request.params as { slug?: string }).slug : undefined
-  const given = [...new Set([inPath, inQuery, inHeader].flat().filter((name) => name !== undefined))]
-  if (given.length <= 1) return given[0] === undefined ? null : String(given[0])
+  return [...new Set([inPath, inQuery, inHeader].flat().filter((name) => name !== undefined))].map(String)
+}
+
+/** Throws `project.conflict` where several are named. */
+function onlyOne(given: string[]): string | null {
+  if (given.length <= 1) return given[0] ?? null
   throw new AppError(
     'project.conflict',
     `The request names several projects: ${given.map((name) => `"${name}"`).join(', ')}. Name one.`,
   )
 }
 
-/** The project the caller may go on with; null where the call may concern them all and none is named. */
-async function admit(
-  deps: Deps,
-  actor: Actor,
-  scope: Scope,
-  fallback: string | null,
-  named: string | null,
-): Promise<Project | null> {
-  const project = await lookUp(deps, actor, fallback, named)
+/** The prompt that a request will ask for, so that all of a cold read is one statement. */
+function promptOf({ routeOptions, params }: FastifyRequest): { name: string; ref: string } | null {
+  if (!routeOptions.config.readsPrompt) return null
+  const prompt = FetchParams.safeParse(params)
+  return prompt.success ? prompt.data : null
+}
+
+type Admission = { scope: Scope; fallback: string | null; named: string | null; wanted: Wanted }
+
+/** Sets the project that a request may go on with; none where the call may concern them all and none is named. */
+async function admit(deps: Deps, request: FastifyRequest, { scope, fallback, named, wanted }: Admission): Promise<void> {
+  const { actor } = request
+  const held = await lookUp(deps, actor, fallback, named, wanted)
+  if (held) request.staleSeconds = await confirm(deps, held)
+  request.held = held
+  request.project = held && !held.pointers.isDeleted ? held.pointers.project : null
+  checkAccess(actor, request.project, { scope, fallback, named })
+}
+
+function checkAccess(actor: Actor, project: Project | null, { scope, fallback, named }: Omit<Admission, 'wanted'>): void {
   const isPublicRead = scope === 'prompts:read' && project?.settings.publicRead === true
   if (actor === anonymous) {
-    if (isPublicRead) return project
+    if (isPublicRead) return
     throw new AppError('auth.required', `This needs a key with the scope "${scope}". Send it as "Authorization: Bearer ps_…".`)
   }
   const isForeign = project && actor.projectId !== null && actor.projectId !== project.id && !isPublicRead
   // A key whose project was deleted a moment ago must not pass for a global one.
   const isGone = project === null && actor.projectId !== null
-  if (isForeign || isGone || (project === null && (named ?? fallback) !== null)) {
-    if (named !== null && !slugPattern.test(named)) {
-      throw new AppError('validation.failed', `"${named}" is no project slug: 1 to 63 lower-case letters, digits or dashes.`, {
-        errors: [{ path: 'project', message: 'must be 1 to 63 lower-case letters, digits or dashes and not begin with a dash' }],
-      })
-    }
-    const known = named ?? (isGone ? null : fallback)
-    throw new AppError(
-      'project.not_found',
-      known === null ? `The project of key "${actor.name}" is gone.` : `No project "${known}" is known to this key.`,
-    )
-  }
+  if (isForeign || isGone || (project === null && (named ?? fallback) !== null)) throw unknownProject(actor, fallback, named)
   if (!actor.isConfirmed && scope !== 'prompts:read') {
     const detail = 'The database does not answer, so this key cannot be checked. Nothing was changed; try again.'
     throw tryLater('database.unavailable', detail, 1)
@@ -117,11 +127,22 @@ async function admit(
       `This needs the scope "${scope}", which key "${actor.name}" lacks. It has ${actor.scopes.join(', ')}.`,
     )
   }
-  return project
 }
 
-async function lookUp(deps: Deps, actor: Actor, fallback: string | null, named: string | null): Promise<Project | null> {
-  if (named !== null) return slugPattern.test(named) ? findProject(deps, { slug: named }) : null
-  if (actor.projectId !== null) return findProject(deps, { id: actor.projectId })
-  return fallback === null ? null : findProject(deps, { slug: fallback })
+function unknownProject(actor: Actor, fallback: string | null, named: string | null): AppError {
+  if (named !== null && !slugPattern.test(named)) {
+    return new AppError('validation.failed', `"${named}" is no project slug: 1 to 63 lower-case letters, digits or dashes.`, {
+      errors: [{ path: 'project', message: 'must be 1 to 63 lower-case letters, digits or dashes and not begin with a dash' }],
+    })
+  }
+  const known = named ?? (actor.projectId === null ? fallback : null)
+  const detail = known === null ? `The project of key "${actor.name}" is gone.` : `No project "${known}" is known to this key.`
+  return new AppError('project.not_found', detail)
+}
+
+/** A foreign project is not told from an unknown one, wherever it is looked up. */
+function lookUp(deps: Deps, actor: Actor, fallback: string | null, named: string | null, { prompt }: Wanted) {
+  if (named !== null) return slugPattern.test(named) ? findHeld(deps, { slug: named, id: null, prompt }) : null
+  if (actor.projectId !== null) return findHeld(deps, { slug: null, id: `${actor.projectId}`, prompt })
+  return fallback === null ? null : findHeld(deps, { slug: fallback, id: null, prompt })
 }

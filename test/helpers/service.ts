@@ -11,6 +11,7 @@ import { type Connection, connectPostgres, embeddedConnection } from '../../src/
 import { assembleDeps, type Deps } from '../../src/deps.js'
 import { prepareDatabase } from '../../src/features/keys/first-key.service.js'
 import type { App } from '../../src/http.js'
+import { connectRedis } from '../../src/redis/connect.js'
 import { templateDatabase, templateFile } from './template.js'
 
 /** Anything that can be told to clean up: a tap test. */
@@ -84,6 +85,8 @@ async function onServer(url: string, sql: string): Promise<void> {
   }
 }
 
+const silent = pino({ level: 'silent' })
+
 export function createClock(): Clock {
   let offsetMs = 0
   return { now: () => new Date(Date.now() + offsetMs), advance: (ms) => (offsetMs += ms) }
@@ -104,7 +107,10 @@ export async function startService(t: Teardown, overrides: Overrides = {}): Prom
     ...overrides.env,
   })
   const connection = overrides.connection ?? (await openDatabase(t))
-  const deps = await assembleDeps(connection, config, pino({ level: 'silent' }), clock.now)
+  const redis = config.redisUrls.length > 0 ? connectRedis(config.redisUrls, { log: silent, now: () => performance.now() }) : null
+  t.teardown(() => redis?.close())
+  const elapsed = () => clock.now().getTime()
+  const deps = await assembleDeps({ connection, redis, config, log: silent, now: clock.now, elapsed })
   await prepareDatabase(deps, { terminal: false })
   const app = await buildApp(deps)
   t.teardown(() => app.close())

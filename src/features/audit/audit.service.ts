@@ -12,8 +12,13 @@ export type Change = {
   after?: object | null
 }
 
-/** Writes the entry of a mutation, in its transaction: both happen or neither. */
-export async function recordAudit(db: Db, by: { actor: Actor; requestId: string }, change: Change): Promise<void> {
+/** Writes the entry of a mutation, in its transaction: both happen or neither. `raised` is what it made of a project's epoch. */
+export async function recordAudit(
+  db: Db,
+  by: { actor: Actor; requestId: string },
+  change: Change,
+  raised?: { epoch: bigint; token: string },
+): Promise<void> {
   await db.auditEntry.create({
     data: {
       project: change.project,
@@ -22,6 +27,7 @@ export async function recordAudit(db: Db, by: { actor: Actor; requestId: string 
       action: change.action,
       target: change.target,
       requestId: by.requestId,
+      ...(raised ? { epoch: raised.epoch, epochToken: raised.token } : {}),
       ...(change.before ? { before: change.before } : {}),
       ...(change.after ? { after: change.after } : {}),
     },

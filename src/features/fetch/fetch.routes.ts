@@ -1,10 +1,11 @@
-import { createHash } from 'node:crypto'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../errors.js'
-import { callerOf, problems, type Routes } from '../../http.js'
+import { problems, type Routes, readerOf } from '../../http.js'
 import { acceptQuality } from '../../lib/accept.js'
-import { FetchedPrompt, FetchHeaders, FetchParams, FetchQuery } from './fetch.schema.js'
-import { fetchPrompt, type Outcome } from './fetch.service.js'
+import { type Finished, textOf } from '../../lib/plan.js'
+import { FetchParams } from '../../lib/schemas.js'
+import { FetchedPrompt, FetchHeaders, FetchQuery } from './fetch.schema.js'
+import { fetchPrompt, type Outcome, outcomeHeaders } from './fetch.service.js'
 
 const cacheControl: Record<Outcome['caching'], string> = {
   immutable: 'private, max-age=86400, immutable',
@@ -16,7 +17,7 @@ export const fetchRoutes: Routes = async (app) => {
   app.get(
     '/prompts/:name/:ref',
     {
-      config: { scope: 'prompts:read' },
+      config: { scope: 'prompts:read', readsPrompt: true },
       schema: {
         operationId: 'fetchPrompt',
         summary: 'Fetch a prompt by name and ref',
@@ -30,50 +31,39 @@ export const fetchRoutes: Routes = async (app) => {
     },
     async (request, reply) => {
       const { tag, key, canary, fallback } = request.query
-      const outcome = await fetchPrompt(app.deps, callerOf(request).project, {
+      const outcome = await fetchPrompt(app.deps, readerOf(request), {
         ...request.params,
         tags: tag ?? {},
         key,
         canary: canary ?? 'on',
         fallback: fallback ?? 'none',
       })
-      return sendOutcome(reply, outcome, request.headers.accept, request.headers['if-none-match'])
+      return sendOutcome(reply, request, outcome)
     },
   )
 }
 
-function sendOutcome(
-  reply: FastifyReply,
-  { body, bucket, caching }: Outcome,
-  accept: string | undefined,
-  ifNoneMatch: string | undefined,
-) {
+function sendOutcome(reply: FastifyReply, { headers, params }: FastifyRequest, outcome: Outcome) {
   reply.header('vary', 'Accept, Authorization, X-API-Key, X-Promptsync-Project')
-  const { bytes, type } = represent(body, accept)
-  const etag = `"${createHash('sha256').update(type).update(bytes).digest('base64url').slice(0, 27)}"`
-  reply.headers({
-    etag,
-    'cache-control': cacheControl[caching],
-    'x-promptsync-version': body.version,
-    'x-promptsync-source': body.source,
-  })
-  if (bucket !== null) reply.header('x-promptsync-bucket', String(bucket))
-  if (matches(ifNoneMatch, etag)) return reply.code(304).send()
+  const { bytes, etag, type } = represent(outcome.finished, (params as { name: string }).name, headers.accept)
+  reply.headers({ ...outcomeHeaders(outcome), etag, 'cache-control': cacheControl[outcome.caching] })
+  if (matches(headers['if-none-match'], etag)) return reply.code(304).send()
   return reply.type(type).send(bytes)
 }
 
-function represent(body: FetchedPrompt, accept: string | undefined): { bytes: Buffer; type: string } {
+function represent(finished: Finished, name: string, accept: string | undefined): { bytes: Buffer; etag: string; type: string } {
   const json = acceptQuality(accept, 'application/json')
   if (acceptQuality(accept, 'text/plain') > json) {
-    if (body.content !== null) return { bytes: Buffer.from(body.content), type: 'text/plain; charset=utf-8' }
+    const text = textOf(finished)
+    if (text) return { ...text, type: 'text/plain; charset=utf-8' }
     if (json === 0) {
       throw new AppError(
         'representation.unavailable',
-        `Prompt "${body.name}" is a chat prompt, which has no plain text. Accept application/json.`,
+        `Prompt "${name}" is a chat prompt, which has no plain text. Accept application/json.`,
       )
     }
   }
-  return { bytes: Buffer.from(JSON.stringify(body)), type: 'application/json; charset=utf-8' }
+  return { bytes: finished.json, etag: finished.etag, type: 'application/json; charset=utf-8' }
 }
 
 /** `If-None-Match` compares weakly: a `W/` before the same tag is the same (RFC 9110, 13.1.2). */

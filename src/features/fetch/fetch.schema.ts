@@ -1,9 +1,7 @@
 import { z } from 'zod'
-import { JsonObject, ProjectQuery, PromptName, Ref, Timestamp, text } from '../../lib/schemas.js'
+import { JsonObject, ProjectQuery, Timestamp, text } from '../../lib/schemas.js'
 import type { Tags } from '../../lib/variants.js'
 import { IncludedPrompts } from '../includes/includes.schema.js'
-
-export const FetchParams = z.strictObject({ name: PromptName, ref: Ref })
 
 export const maxTags = 32
 const tagText = text(400)

@@ -1,70 +1,54 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { Db } from '../../database/connect.js'
-import { isConnectionLoss } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import type { Actor, CheckedKey, Project, Scope } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
-import { createSecret, hashSecret } from '../../lib/secrets.js'
+import { createSecret, hashHex, hashSecret } from '../../lib/secrets.js'
 import { recordAudit } from '../audit/audit.service.js'
 import { findProject, queued, transact } from '../projects/projects.service.js'
+import { coldRead, isUnavailable, keyRecheckMs, soon, type Wanted } from '../reads/access.service.js'
+import { noteRevoked } from '../reads/changes.service.js'
 import type { CreateKey, Key, NewKey } from './keys.schema.js'
 
-/** A key is believed for this long; revoked elsewhere, it stops within the 10 s that are promised. */
-const recheckMs = 8_000
 const maxSecretLength = 512
 
 /** While the database is away, a key that was good this long ago keeps its reads; its expiry still holds. */
 const graceMs = 60 * 60 * 1_000
 
-/** The actor of a key that was sent. Throws `auth.*` for one that is not good. */
-export async function authenticate(deps: Deps, secret: string): Promise<Actor> {
+/** The actor of a key that was sent, at once where it was read a moment ago. Throws `auth.*` for one that is not good. */
+export function authenticate(deps: Deps, secret: string, wanted: Wanted): Actor | Promise<Actor> {
   const now = deps.now()
-  const hash = hashSecret(secret.slice(0, maxSecretLength))
-  const cacheKey = Buffer.from(hash).toString('hex')
-  const { key, isConfirmed } = await checkKey(deps, cacheKey, hash, now)
-  if (key.revokedAt) throw new AppError('auth.revoked', `Key "${key.actor.name}" was revoked. Use another key.`)
-  if (key.expiresAt && key.expiresAt <= now)
-    throw new AppError('auth.expired', `Key "${key.actor.name}" has expired. Use another key.`)
-  if (key.actor.keyId) deps.keyUses.set(key.actor.keyId, now)
-  return { ...key.actor, isConfirmed }
+  const hash = hashHex(secret.slice(0, maxSecretLength))
+  const known = deps.keys.get(hash)
+  if (known && now.getTime() - known.checkedAtMs < keyRecheckMs) return admitKey(deps, known, now, 'confirmed')
+  return checkKey(deps, hash, known, wanted)
 }
 
-/** The key as it was read within the last seconds, or, unconfirmed, as it was known before the database went away. */
-async function checkKey(
-  deps: Deps,
-  cacheKey: string,
-  hash: Uint8Array<ArrayBuffer>,
-  now: Date,
-): Promise<{ key: CheckedKey; isConfirmed: boolean }> {
-  const known = deps.keys.get(cacheKey)
-  const age = known ? now.getTime() - known.checkedAtMs : Number.POSITIVE_INFINITY
-  if (known && age < recheckMs) return { key: known, isConfirmed: true }
+async function checkKey(deps: Deps, hash: string, known: CheckedKey | undefined, wanted: Wanted): Promise<Actor> {
   try {
-    const read = await loadKey(deps, hash, now)
-    // A revocation here while the key was being read is newer than what was read.
-    const current = deps.keys.get(cacheKey)
-    const key = current && current !== known && current.revokedAt ? current : read
-    deps.keys.set(cacheKey, key)
-    return { key, isConfirmed: true }
+    return admitKey(deps, await readKey(deps, hash, known, wanted), deps.now(), 'confirmed')
   } catch (error) {
-    if (known && age < graceMs && isConnectionLoss(error)) return { key: known, isConfirmed: false }
+    const age = known ? deps.now().getTime() - known.checkedAtMs : Number.POSITIVE_INFINITY
+    if (known && age < graceMs && isUnavailable(error)) return admitKey(deps, known, deps.now(), 'unconfirmed')
     throw error
   }
 }
 
-async function loadKey({ db }: Deps, hash: Uint8Array<ArrayBuffer>, now: Date): Promise<CheckedKey> {
-  const row = await db.apiKey.findUnique({ where: { secretHash: hash } })
-  if (!row || !timingSafeEqual(row.secretHash, hash)) {
-    throw new AppError('auth.invalid', 'The key is not known here. Check that it is complete and meant for this server.')
-  }
-  return {
-    actor: { keyId: row.id, name: row.name, scopes: row.scopes as Scope[], projectId: row.projectId, isConfirmed: true },
-    expiresAt: row.expiresAt,
-    revokedAt: row.revokedAt,
-    checkedAtMs: now.getTime(),
-  }
+/** A key that is known is waited for no longer than for the confirmation of a project. */
+async function readKey(deps: Deps, hash: string, known: CheckedKey | undefined, wanted: Wanted): Promise<CheckedKey> {
+  const reading = coldRead(deps, { hash, ...wanted })
+  const { key } = await (known ? soon(reading) : reading)
+  if (key) return key
+  throw new AppError('auth.invalid', 'The key is not known here. Check that it is complete and meant for this server.')
+}
+
+function admitKey(deps: Deps, key: CheckedKey, now: Date, check: 'confirmed' | 'unconfirmed'): Actor {
+  if (key.revokedAt) throw new AppError('auth.revoked', `Key "${key.actor.name}" was revoked. Use another key.`)
+  if (key.expiresAt && key.expiresAt <= now)
+    throw new AppError('auth.expired', `Key "${key.actor.name}" has expired. Use another key.`)
+  if (key.actor.keyId) deps.keyUses.set(key.actor.keyId, now)
+  return check === 'confirmed' ? key.actor : { ...key.actor, isConfirmed: false }
 }
 
 /** Makes a key; its secret is in this answer and nowhere else. */
@@ -128,7 +112,7 @@ export async function listKeys({ db }: Deps, actor: Actor, project: Project | nu
   return keyList.page(rows, query.limit, (row) => [row.createdAt.toISOString(), row.id], toKey)
 }
 
-/** Revokes a key at once here and within 10 s elsewhere. A key of another project is not found. */
+/** Revokes a key at once here, within 1 s elsewhere by way of Redis, and within 10 s without. A key of another project is not found. */
 export async function revokeKey(deps: Deps, by: { actor: Actor; requestId: string }, id: string): Promise<Key> {
   const revoked = await transact(deps, async (tx) => {
     const row = await tx.apiKey.findUnique({ where: { id }, include: { project: { select: { slug: true, createdAt: true } } } })
@@ -152,9 +136,7 @@ export async function revokeKey(deps: Deps, by: { actor: Actor; requestId: strin
     })
     return { key: toKey(after), hash: row.secretHash }
   })
-  const cacheKey = Buffer.from(revoked.hash).toString('hex')
-  const cached = deps.keys.get(cacheKey)
-  if (cached) deps.keys.set(cacheKey, { ...cached, revokedAt: deps.now() })
+  noteRevoked(deps, Buffer.from(revoked.hash).toString('hex'))
   return revoked.key
 }
 

@@ -2,6 +2,7 @@ import type { Db } from '../../database/connect.js'
 import { tables } from '../../database/tables.js'
 import type { Deps } from '../../deps.js'
 import type { Caller } from '../../lib/access.js'
+import { noteErased, noteRevoked } from '../reads/changes.service.js'
 import type { DeletedProject } from './projects.schema.js'
 import { type LockedProject, recordChange, refuseBoundKey, toProjectAnswer, writeProject } from './projects.service.js'
 
@@ -21,7 +22,7 @@ export async function deleteProject(deps: Deps, caller: Caller): Promise<Deleted
     await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR UPDATE`
     await tx.project.update({
       where: { id: project.id },
-      data: { deletedAt, updatedAt: deletedAt, name: null, purgeSalt: null },
+      data: { deletedAt, updatedAt: deletedAt, name: null, purgeSalt: null, purges: { increment: 1 } },
     })
     await keepNumbers(tx, project.id)
     const { count: keys } = await tx.apiKey.updateMany({
@@ -41,10 +42,11 @@ export async function deleteProject(deps: Deps, caller: Caller): Promise<Deleted
       before: toProjectAnswer(project),
       after: { erased },
     })
-    return { slug: project.slug, deletedAt: deletedAt.toISOString(), erased }
+    return { answer: { slug: project.slug, deletedAt: deletedAt.toISOString(), erased }, purges: project.purges }
   }
-  const answer = await writeProject(deps, caller.project, erase, deletionTimeoutMs)
-  forget(deps, caller)
+  const { answer, purges } = await writeProject(deps, caller.project, erase, deletionTimeoutMs)
+  revokeKnown(deps, caller)
+  await noteErased(deps, caller.project, purges)
   return answer
 }
 
@@ -74,12 +76,8 @@ async function eraseRows(tx: Db, projectId: bigint, limit: number): Promise<Reco
   return erased
 }
 
-/** What this instance holds in memory of the project. */
-function forget({ keys, projects, now }: Deps, { project }: Caller): void {
-  projects.delete(project.slug)
-  projects.delete(`#${project.id}`)
+/** The keys of the project are not believed any more. */
+function revokeKnown(deps: Deps, { project }: Caller): void {
   // A list of its own: storing an entry moves it to the end of the one that is gone through.
-  for (const [hash, key] of [...keys.entries()]) {
-    if (key.actor.projectId === project.id) keys.set(hash, { ...key, revokedAt: now() })
-  }
+  for (const [hash, key] of [...deps.keys.entries()]) if (key.actor.projectId === project.id) noteRevoked(deps, hash)
 }

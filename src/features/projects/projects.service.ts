@@ -1,5 +1,5 @@
 import type { Db } from '../../database/connect.js'
-import { isConnectionLoss, isContention, isRefusal } from '../../database/failures.js'
+import { isContention, isRefusal } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { AppError, tryLater } from '../../errors.js'
 import type { Actor, Caller, Project } from '../../lib/access.js'
@@ -7,6 +7,7 @@ import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { QueueFull, type WriteQueue } from '../../lib/write-queue.js'
 import { type Change, recordAudit } from '../audit/audit.service.js'
+import { noteUnknown, noteWritten } from '../reads/changes.service.js'
 import type { CreateProject, ProjectAnswer, UpdateProject } from './projects.schema.js'
 
 type Row = {
@@ -21,15 +22,22 @@ type Row = {
 }
 
 /** A project as its writers see it, under its lock. */
-export type LockedProject = Project & { purgeSalt: Uint8Array | null }
+export type LockedProject = Project & { purgeSalt: Uint8Array | null; purges: number }
 
 const defaultSettings = { publicRead: false, scan: 'warn', defaultAlias: 'production' }
 
 /** A write waits this long for those of other instances. */
 const lockTimeoutMs = 30_000
 
-function toProject({ publicRead, scan, defaultAlias, ...row }: Row): Project {
-  return { ...row, settings: { publicRead, scan: scan as Project['settings']['scan'], defaultAlias } }
+function toProject({ publicRead, scan, defaultAlias, id, slug, name, createdAt, updatedAt }: Row): Project {
+  return {
+    id,
+    slug,
+    name,
+    createdAt,
+    updatedAt,
+    settings: { publicRead, scan: scan as Project['settings']['scan'], defaultAlias },
+  }
 }
 
 export function toProjectAnswer({ slug, name, settings, createdAt, updatedAt }: Project): ProjectAnswer {
@@ -44,21 +52,6 @@ export async function findProject({ db }: { db: Db }, key: { slug: string } | { 
 /** Whether a project of this slug was there and was deleted. */
 export async function isDeletedProject({ db }: { db: Db }, slug: string): Promise<boolean> {
   return (await db.project.count({ where: { slug, deletedAt: { not: null } } })) > 0
-}
-
-/** `findProject` for the read path: while the database is away, the project as it was last read. */
-export async function findKnownProject(deps: Deps, key: { slug: string } | { id: bigint }): Promise<Project | null> {
-  const cacheKey = 'slug' in key ? key.slug : `#${key.id}`
-  try {
-    const project = await findProject(deps, key)
-    if (project) deps.projects.set(cacheKey, project)
-    else deps.projects.delete(cacheKey)
-    return project
-  } catch (error) {
-    const known = deps.projects.get(cacheKey)
-    if (known && isConnectionLoss(error)) return known
-    throw error
-  }
 }
 
 const projectList = pagedList<[slug: string]>('projects', ['text'])
@@ -90,7 +83,7 @@ export async function createProject(
 ): Promise<ProjectAnswer> {
   refuseBoundKey(by.actor, 'make')
   const { slug, name, settings = {} } = input
-  return queued(deps.writes, slug, () =>
+  const project = await queued(deps.writes, slug, () =>
     transact(deps, async (tx) => {
       const earlier = await tx.project.findUnique({ where: { slug } })
       if (earlier?.deletedAt === null) throw existing(slug)
@@ -99,12 +92,13 @@ export async function createProject(
       const row = earlier
         ? await tx.project.update({ where: { id: earlier.id }, data: { ...defaultSettings, ...data } })
         : await tx.project.create({ data: { slug, ...data } })
-      const project = toProject(row)
-      const answer = toProjectAnswer(project)
-      await recordChange(tx, { ...by, project }, { action: 'project.create', target: slug, after: answer })
-      return answer
+      const made = toProject(row)
+      await recordChange(tx, { ...by, project: made }, { action: 'project.create', target: slug, after: toProjectAnswer(made) })
+      return made
     }),
   )
+  await noteWritten(deps, project)
+  return toProjectAnswer(project)
 }
 
 function existing(slug: string): AppError {
@@ -137,11 +131,13 @@ export async function updateProject(deps: Deps, caller: Caller, { name, settings
   })
 }
 
-/** Writes the audit entry of a change to a project and raises its epoch, in the transaction of the change. */
+/** Raises the epoch of a project and writes the audit entry of the change, in its transaction. */
 export async function recordChange(tx: Db, caller: Caller, change: Omit<Change, 'project'>): Promise<void> {
-  await recordAudit(tx, caller, { ...change, project: caller.project.slug })
-  await tx.$executeRaw`
-    UPDATE projects SET epoch = epoch + 1, epoch_token = gen_random_uuid() WHERE id = ${caller.project.id}`
+  const [raised] = await tx.$queryRaw<{ epoch: bigint; token: string }[]>`
+    UPDATE projects SET epoch = epoch + 1, epoch_token = gen_random_uuid() WHERE id = ${caller.project.id}
+    RETURNING epoch, epoch_token::text AS token`
+  if (!raised) throw new Error(`Project ${caller.project.slug} is gone under its own lock.`)
+  await recordAudit(tx, caller, { ...change, project: caller.project.slug }, raised)
 }
 
 /**
@@ -159,9 +155,16 @@ export async function writeProject<T>(
     await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR NO KEY UPDATE`
     const row = await tx.project.findUnique({ where: { id: project.id, deletedAt: null } })
     if (!row) throw new AppError('project.not_found', `Project "${project.slug}" is gone.`)
-    return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt })
+    return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt, purges: row.purges })
   }
-  return queued(deps.writes, project.slug, () => transact(deps, write, timeoutMs))
+  try {
+    const result = await queued(deps.writes, project.slug, () => transact(deps, write, timeoutMs))
+    await noteWritten(deps, project)
+    return result
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'write.unknown') noteUnknown(deps, project)
+    throw error
+  }
 }
 
 /** Lets a write, or what is like one, wait its turn before it takes a connection. */

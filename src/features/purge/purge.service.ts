@@ -9,6 +9,7 @@ import { mapInSlices, type Pause } from '../../lib/slices.js'
 import { invalid } from '../../lib/validation.js'
 import { type LockedProject, recordChange, writeProject } from '../projects/projects.service.js'
 import { type LoadedVersion, loadVersion, resolveRef } from '../prompts/resolve.service.js'
+import { noteErased } from '../reads/changes.service.js'
 import type { AllowedVersion, PurgedVersion } from './purge.schema.js'
 
 /** The answer to a purge names this many other versions of the same text, and as many that include it. */
@@ -29,7 +30,10 @@ export async function purgeVersion(
     const version = await requireVersion(tx, project, name, ref)
     const named = nameOf(name, version)
     const { purgedAt } = await tx.version.findUniqueOrThrow({ where: { id: version.id }, select: { purgedAt: true } })
-    if (purgedAt) return { ...named, purgedAt: purgedAt.toISOString(), ...(await findAffected(tx, project, version.id)) }
+    if (purgedAt) {
+      const answer = { ...named, purgedAt: purgedAt.toISOString(), ...(await findAffected(tx, project, version.id)) }
+      return { answer, purges: null }
+    }
     const salt = project.purgeSalt ?? (await drawSalt(tx, project))
     await refuseText(tx, project, version, salt)
     const now = deps.now()
@@ -50,11 +54,11 @@ export async function purgeVersion(
         includers: affected.includers.length,
       },
     })
-    return { ...named, purgedAt: now.toISOString(), ...affected }
+    await tx.project.update({ where: { id: project.id }, data: { purges: { increment: 1 } } })
+    return { answer: { ...named, purgedAt: now.toISOString(), ...affected }, purges: project.purges }
   })
-  // What was ready to be rendered held the text.
-  deps.renderable.clear()
-  return purged
+  if (purged.purges !== null) await noteErased(deps, caller.project, purged.purges)
+  return purged.answer
 }
 
 /** Lets the text of a purged version be pushed again; the version itself stays purged. Throws `purge.not_found`. */
@@ -79,7 +83,7 @@ export async function allowPurged(deps: Deps, caller: Caller, name: string, ref:
 /** Refuses pushed prompts that hold a purged text, naming each. Throws `content.purged`. */
 export async function refusePurged(
   tx: Db,
-  project: LockedProject,
+  project: Pick<LockedProject, 'id' | 'purgeSalt'>,
   prompts: { name: string; where: string; content: VersionContent }[],
   pause: Pause,
 ): Promise<void> {

@@ -1,5 +1,6 @@
-import { callerOf, problems, type Routes } from '../../http.js'
-import { FetchParams } from '../fetch/fetch.schema.js'
+import { problems, type Routes, readerOf } from '../../http.js'
+import { FetchParams } from '../../lib/schemas.js'
+import { outcomeHeaders } from '../fetch/fetch.service.js'
 import { RenderedPrompt, RenderQuery, RenderRequest } from './render.schema.js'
 import { renderFetched } from './render.service.js'
 
@@ -11,7 +12,7 @@ export const renderRoutes: Routes = async (app) => {
     '/prompts/:name/:ref/render',
     {
       bodyLimit: Math.min(maxBodyBytes, app.deps.config.bodyLimitBytes),
-      config: { scope: 'prompts:read' },
+      config: { scope: 'prompts:read', readsPrompt: true },
       schema: {
         operationId: 'renderPrompt',
         summary: 'Fetch a prompt and render it with variables',
@@ -25,17 +26,12 @@ export const renderRoutes: Routes = async (app) => {
     },
     async (request, reply) => {
       const { canary = 'on', fallback = 'none' } = request.query
-      const { body, outcome } = await renderFetched(app.deps, callerOf(request).project, {
+      const { body, outcome } = await renderFetched(app.deps, readerOf(request), {
         ...request.params,
         ...request.body,
         ...{ canary, fallback },
       })
-      reply.headers({
-        'cache-control': 'no-store',
-        'x-promptsync-version': body.version,
-        'x-promptsync-source': body.source,
-        ...(outcome.bucket === null ? {} : { 'x-promptsync-bucket': String(outcome.bucket) }),
-      })
+      reply.headers({ ...outcomeHeaders(outcome), 'cache-control': 'no-store' })
       return body
     },
   )

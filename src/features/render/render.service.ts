@@ -1,9 +1,10 @@
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
-import type { Project } from '../../lib/access.js'
+import type { Reader } from '../../lib/read-cache.js'
 import { RenderError } from '../../lib/rendering/render-error.js'
 import { renderPrompt } from '../../lib/rendering/render-prompt.js'
 import { invalid } from '../../lib/validation.js'
+import type { FetchedPrompt } from '../fetch/fetch.schema.js'
 import { type FetchRequest, fetchPrompt, type Outcome } from '../fetch/fetch.service.js'
 import type { RenderedPrompt, RenderRequest } from './render.schema.js'
 
@@ -12,15 +13,16 @@ type Request = Pick<FetchRequest, 'name' | 'ref' | 'canary' | 'fallback'> & Rend
 /** Fetches a prompt and renders it with the variables. Throws what a fetch does, and 422s that name all that is wrong. */
 export async function renderFetched(
   deps: Deps,
-  project: Project,
+  reader: Reader,
   { variables, strict, ...request }: Request,
 ): Promise<{ body: RenderedPrompt; outcome: Outcome }> {
-  const outcome = await fetchPrompt(deps, project, request)
-  const { content: _, messages: __, ...fetched } = outcome.body
+  const outcome = await fetchPrompt(deps, reader, request)
+  const prompt = JSON.parse(outcome.finished.json.toString('utf8')) as FetchedPrompt
+  const { content: _, messages: __, ...fetched } = prompt
   // Tags tell the variants of one version apart.
   const key = `${fetched.contentHash} ${JSON.stringify(fetched.tags)}`
   try {
-    const rendered = renderPrompt(outcome.body, { variables, strict }, { cache: deps.renderable, key })
+    const rendered = renderPrompt(prompt, { variables, strict }, { cache: deps.renderable, key })
     return { body: { ...fetched, text: null, messages: null, ...rendered }, outcome }
   } catch (error) {
     if (error instanceof RenderError) throw toAppError(error, fetched)

@@ -54,7 +54,7 @@ async function refuseTextsPurged(
   prompts: PreparedPrompt[],
 ): Promise<void> {
   const { purgeSalt } = await db.project.findUniqueOrThrow({ where: { id: project.id }, select: { purgeSalt: true } })
-  await refusePurged(db, { ...project, purgeSalt }, prompts, pause)
+  await refusePurged(db, { id: project.id, purgeSalt }, prompts, pause)
 }
 
 /** Input that is not valid, or not in this project now. */

@@ -1,0 +1,148 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Deps } from '../../deps.js'
+import { AppError } from '../../errors.js'
+import type { CheckedKey, Scope } from '../../lib/access.js'
+import type { ProjectRow } from '../../lib/pointers.js'
+import type { HeldProject } from '../../lib/read-cache.js'
+import { databaseAway, isAway, readDatabase } from './database.service.js'
+import { confirm, confirmWaitMs, hold, holdShared, refresh } from './held-projects.service.js'
+import { type FoundRow, keepFound, readAllValues } from './plans.service.js'
+import { findSharedPointers } from './shared.service.js'
+import { readAll } from './statements.service.js'
+
+/** A key is believed for this long; revoked elsewhere, it stops within the 10 s that are promised. */
+export const keyRecheckMs = 8_000
+/** What is unknown is asked for again soon, for it may be made at any moment. */
+const missingMs = 1_000
+
+/**
+ * What a request is about: a project by slug or id, or by neither, for the key's own or `default`; and the prompt it will
+ * ask for, if it does, which is only looked at where there is something to read.
+ */
+export type Wanted = { slug: string | null; id: string | null; prompt: () => { name: string; ref: string } | null }
+
+/** A key as the statements of the read path answer it; the hash is in hex. */
+export type KeyRow = {
+  hash: string
+  id: string
+  name: string
+  scopes: Scope[]
+  projectId: string | null
+  expiresAt: string | null
+  revokedAt: string | null
+}
+
+/** Whether an error says that the database could not be asked. */
+export function isUnavailable(error: unknown): boolean {
+  return isAway(error) || (error instanceof AppError && error.code === 'database.unavailable')
+}
+
+/** What is known already is not waited for any longer. */
+export async function soon<T>(work: Promise<T>): Promise<T> {
+  const waiting = new AbortController()
+  const late = delay(confirmWaitMs, undefined, { signal: waiting.signal, ref: false }).then(
+    () => Promise.reject(databaseAway()),
+    () => work,
+  )
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    waiting.abort()
+  }
+}
+
+export function toCheckedKey({ id, name, scopes, projectId, expiresAt, revokedAt }: KeyRow, nowMs: number): CheckedKey {
+  return {
+    actor: { keyId: id, name, scopes, projectId: projectId === null ? null : BigInt(projectId), isConfirmed: true },
+    expiresAt: expiresAt === null ? null : new Date(expiresAt),
+    revokedAt: revokedAt === null ? null : new Date(revokedAt),
+    checkedAtMs: nowMs,
+  }
+}
+
+/** Keeps a key as it was read by a query that began at `nowMs`, unless it was revoked here meanwhile. */
+export function keepKey(deps: Deps, row: KeyRow, nowMs: number): CheckedKey {
+  const known = deps.keys.get(row.hash)
+  const read = toCheckedKey(row, nowMs)
+  const key = known?.revokedAt && known.revokedAt.getTime() >= nowMs ? known : read
+  deps.keys.set(row.hash, key)
+  return key
+}
+
+type Cold = Wanted & { hash: string | null }
+
+/**
+ * Reads key, project, pointers and prompt in one statement, each where it is asked for, and keeps them all. What is not
+ * there is null. Rejects with `database.unavailable`.
+ */
+export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKey | null; held: HeldProject | null }> {
+  const { hash, slug, id } = cold
+  const prompt = cold.prompt()
+  const known = knownMissing(deps, cold)
+  if (known) return known
+  const what = `cold ${hash} ${slug} ${id} ${prompt?.ref} ${prompt?.name}`
+  return deps.cache.flights.run(what, async () => {
+    const [startedAtMs, nowMs] = [deps.elapsed(), deps.now().getTime()]
+    const bytes = hash === null ? null : Buffer.from(hash, 'hex')
+    const values = readAllValues({ hash: bytes, slug, id }, null, prompt)
+    const answer = await readDatabase<{ key: KeyRow | null; project: ProjectRow | null; found: FoundRow | null }>(
+      deps,
+      readAll,
+      values,
+    )
+    const key = answer?.key ? keepKey(deps, answer.key, nowMs) : null
+    if (hash !== null && !key) noteMissing(deps, `key ${hash}`)
+    const held = answer?.project ? await adoptProject(deps, answer.project, startedAtMs) : null
+    if (slug !== null && !held) noteMissing(deps, `slug ${slug}`)
+    if (held && prompt && answer?.found && held.confirmedAtMs === startedAtMs)
+      keepFound(deps, held.pointers, prompt, answer.found)
+    return { key, held }
+  })
+}
+
+function noteMissing({ cache }: Deps, what: string): void {
+  const error = new AppError('internal', `${what} is missing.`)
+  cache.misses.set(what, { error, era: 0, epoch: 0 }, { ttl: missingMs })
+}
+
+/** A scan of keys or slugs is answered from memory, for a moment each. */
+function knownMissing({ cache }: Deps, { hash, slug }: Cold): { key: null; held: null } | null {
+  const isMissing = hash === null ? slug !== null && cache.misses.has(`slug ${slug}`) : cache.misses.has(`key ${hash}`)
+  return isMissing ? { key: null, held: null } : null
+}
+
+/** Of a project that is held already, a whole reading tells no more than that it is to be refreshed. */
+async function adoptProject(deps: Deps, row: ProjectRow, startedAtMs: number): Promise<HeldProject | null> {
+  if (row.kind === 'same') return null
+  const held = deps.cache.projects.get(row.id)
+  if (!held) return hold(deps, row, startedAtMs)
+  if (held.pointers.token !== row.token) await refresh(deps, held)
+  return held
+}
+
+/** The project of a slug or id as it is held; null where there is none, or none any more. Rejects where it cannot be told. */
+export function findHeld(deps: Deps, wanted: Wanted): HeldProject | null | Promise<HeldProject | null> {
+  const { projects, slugs } = deps.cache
+  const held = projects.get(wanted.id ?? slugs.get(wanted.slug ?? 'default') ?? '')
+  if (held) return held.pointers.isDeleted ? findRevived(deps, held) : held
+  return loadHeld(deps, wanted)
+}
+
+/** A project that was deleted may be there again. */
+async function findRevived(deps: Deps, held: HeldProject): Promise<HeldProject | null> {
+  await confirm(deps, held)
+  return held.pointers.isDeleted ? null : held
+}
+
+async function loadHeld(deps: Deps, wanted: Wanted): Promise<HeldProject | null> {
+  try {
+    const { held } = await coldRead(deps, { hash: null, ...wanted })
+    return held?.pointers.isDeleted ? null : held
+  } catch (error) {
+    if (!isUnavailable(error)) throw error
+    const { id, slug } = wanted
+    const pointers = await findSharedPointers(deps, id === null ? { slug: slug ?? 'default' } : { id })
+    if (!pointers || pointers.isDeleted) throw error
+    return holdShared(deps, pointers)
+  }
+}

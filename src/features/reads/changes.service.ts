@@ -1,0 +1,99 @@
+import { z } from 'zod'
+import type { Deps } from '../../deps.js'
+import type { Project } from '../../lib/access.js'
+import { forgetContents } from '../../lib/read-cache.js'
+import { outdate, refresh } from './held-projects.service.js'
+import { eraseShared } from './shared.service.js'
+
+/** What instances tell each other: that a project changed, or that a key was revoked. They read what changed themselves. */
+const Message = z.union([
+  z.object({ project: z.string(), epoch: z.number().nullable(), token: z.string().nullable(), purges: z.number().nullable() }),
+  z.object({ key: z.string() }),
+])
+type Message = z.infer<typeof Message>
+
+/** The channel of one database, whoever else uses the same Redis; null while that is not known. */
+export function channelOf({ cache }: Pick<Deps, 'cache'>): string | null {
+  return cache.databaseId === null ? null : `promptsync:changes:${cache.databaseId}`
+}
+
+function announce(deps: Deps, message: Message): void {
+  const channel = channelOf(deps)
+  if (channel !== null) deps.redis?.publish(channel, JSON.stringify(message))
+}
+
+/**
+ * After a write to a project: nothing of before is served here any more, and the others are told. Whether this can be read
+ * back at once or not, the write is done.
+ */
+export async function noteWritten(deps: Deps, { id, slug }: Pick<Project, 'id' | 'slug'>): Promise<void> {
+  const { projects, misses } = deps.cache
+  misses.delete(`slug ${slug}`)
+  const held = projects.get(`${id}`)
+  if (held) {
+    outdate(deps, held, 'us')
+    await refresh(deps, held).catch((err: unknown) => deps.log.warn({ err }, 'A project could not be read back after a write.'))
+  }
+  const { epoch = null, token = null, purges = null } = held?.pointers ?? {}
+  announce(deps, { project: `${id}`, epoch, token, purges })
+}
+
+/** After contents of a project were erased: they go from the shared cache as well. */
+export async function noteErased(deps: Deps, project: Project, purgesBefore: number): Promise<void> {
+  forgetContents(deps.cache, `${project.id}`)
+  deps.renderable.clear()
+  await eraseShared(deps, { project, purges: purgesBefore }).catch((err: unknown) =>
+    deps.log.warn(
+      { err },
+      'What was erased could not be removed from Redis; nobody reads it there, and it expires within a day.',
+    ),
+  )
+}
+
+/** After a write whose outcome is unknown: the project is read again before anything of it is served unmarked. */
+export function noteUnknown(deps: Deps, { id }: Pick<Project, 'id'>): void {
+  const held = deps.cache.projects.get(`${id}`)
+  if (held) outdate(deps, held, 'us')
+  announce(deps, { project: `${id}`, epoch: null, token: null, purges: null })
+}
+
+/** A key is not believed here any more, and the others are told. */
+export function noteRevoked(deps: Deps, hash: string): void {
+  markRevoked(deps, hash)
+  announce(deps, { key: hash })
+}
+
+function markRevoked({ keys, now }: Deps, hash: string): void {
+  const known = keys.get(hash)
+  if (known) keys.set(hash, { ...known, revokedAt: now() })
+}
+
+/** Follows what another instance announced. What is no message of ours is of no concern. */
+export function hearMessage(deps: Deps, text: string): void {
+  const parsed = Message.safeParse(parse(text))
+  if (!parsed.success) deps.log.debug('A message on the channel of changes is none of promptsync.')
+  else if ('key' in parsed.data) markRevoked(deps, parsed.data.key)
+  else hearChange(deps, parsed.data)
+}
+
+function hearChange(deps: Deps, message: Extract<Message, { project: string }>): void {
+  const held = deps.cache.projects.get(message.project)
+  if (!held || (held.pointers.token === message.token && message.token !== null)) return
+  const { epoch, purges } = held.pointers
+  if (message.epoch !== null && message.epoch < epoch) return
+  if (message.purges !== null && message.purges > purges) {
+    forgetContents(deps.cache, message.project)
+    deps.renderable.clear()
+  }
+  outdate(deps, held, 'others')
+  refresh(deps, held).catch((err: unknown) => deps.log.debug({ err }, 'An announced change could not be read yet.'))
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return null
+    throw error
+  }
+}

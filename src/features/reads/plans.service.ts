@@ -1,0 +1,317 @@
+import type { Deps } from '../../deps.js'
+import { AppError, tryLater } from '../../errors.js'
+import type { Project } from '../../lib/access.js'
+import { commitPattern, parseNumber } from '../../lib/names.js'
+import {
+  type Finished,
+  finish,
+  type Mode,
+  makePlan,
+  type Plan,
+  pointedAt,
+  type Side,
+  servedSide,
+  sideOf,
+  stillHolds,
+} from '../../lib/plan.js'
+import {
+  linkedVersion,
+  type Pointer,
+  type Pointers,
+  type ProjectRow,
+  type ReleasePointer,
+  type VersionPointer,
+} from '../../lib/pointers.js'
+import { type HeldProject, keepPlan, planKey, recordKey } from '../../lib/read-cache.js'
+import type { Erased, VersionRecord } from '../../lib/version-record.js'
+import { loadInRelease, notInRelease, resolveRef } from '../prompts/resolve.service.js'
+import { readDatabase } from './database.service.js'
+import { refresh } from './held-projects.service.js'
+import { findVariables, toRecord, type VersionRow } from './records.service.js'
+import { findShared, findSharedRef, type SharedRef, share, shareRef } from './shared.service.js'
+import { readAll, readHeld, readVersions } from './statements.service.js'
+
+/** A ref that changes its meaning whenever it is read is given up on. */
+const maxAttempts = 3
+
+/** The plan of a ref if it is known and holds; nothing is loaded. */
+export function knownPlan({ cache }: Pick<Deps, 'cache'>, { pointers }: HeldProject, name: string, ref: string): Plan | null {
+  const plan = cache.entries.get(planKey(`${pointers.project.id}`, name, ref)) as Plan | undefined
+  return plan && stillHolds(plan, pointers) ? plan : null
+}
+
+/** The plan of a ref. Throws a 404, `commit.ambiguous`, or, where it is not known and cannot be loaded, a 503. */
+export async function planFor(deps: Deps, held: HeldProject, name: string, ref: string): Promise<Plan> {
+  const known = knownPlan(deps, held, name, ref)
+  if (known) {
+    deps.cache.counts.hits.memory += 1
+    return known
+  }
+  throwKnownMiss(deps, held, name, ref)
+  for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
+    const { pointers } = held
+    const target = pointedAt(pointers, name, ref)
+    const plan = target ? await loadPointed(deps, pointers, name, ref, target) : await loadNamed(deps, held, name, ref)
+    if (plan) {
+      // What was resolved while the project changed is right for whoever asked before that, and for nobody after.
+      if (plan.pointers === held.pointers) keepPlan(deps.cache, planKey(`${pointers.project.id}`, name, ref), plan)
+      return plan
+    }
+    if (held.pointers === pointers) await throwMiss(deps, held, name, ref)
+  }
+  throw tryLater('database.unavailable', 'The project changes faster than it can be read. Try again.', 1)
+}
+
+function throwKnownMiss({ cache }: Deps, { pointers }: HeldProject, name: string, ref: string): void {
+  const miss = cache.misses.get(planKey(`${pointers.project.id}`, name, ref))
+  if (miss && miss.era === pointers.era && miss.epoch === pointers.epoch) throw miss.error
+}
+
+/** Throws what the database has to say of a ref that nothing was found for; returns where it was made meanwhile. */
+async function throwMiss(deps: Deps, held: HeldProject, name: string, ref: string): Promise<void> {
+  const { project, era, epoch } = held.pointers
+  deps.cache.counts.misses += 1
+  try {
+    const choice = await resolveRef(deps.db, project, name, ref)
+    if ('releaseId' in choice) {
+      const { release, version } = await loadInRelease(deps.db, choice.releaseId, choice.promptId)
+      if (!version) throw notInRelease(project, name, ref, release)
+    }
+  } catch (error) {
+    if (error instanceof AppError && error.status < 500) {
+      deps.cache.misses.set(planKey(`${project.id}`, name, ref), { error, era, epoch })
+    }
+    throw error
+  }
+  await refresh(deps, held)
+}
+
+type Target = { by: 'pin'; pointer: Pointer<VersionPointer> } | { by: 'alias'; pointer: Pointer<ReleasePointer> }
+
+/** Null where neither target holds the prompt: whether there is such a prompt at all is for the database to say. */
+async function loadPointed(
+  deps: Deps,
+  pointers: Pointers,
+  name: string,
+  ref: string,
+  { by, pointer }: Target,
+): Promise<Plan | null> {
+  const earlier = deps.cache.entries.get(planKey(`${pointers.project.id}`, name, ref)) as Plan | undefined
+  const before = earlier?.pointers.era === pointers.era ? [earlier.stable, earlier.canary?.side] : []
+  const load = (target: ReleasePointer | VersionPointer) =>
+    'uid' in target
+      ? loadSide(deps, pointers, name, target, before)
+      : loadVersion(deps, pointers, target.id).then((record) => sideOf(null, record))
+  const [stable, side] = await Promise.all([load(pointer.target), pointer.canary && load(pointer.canary.target)])
+  if (stable.versionId === null && (side === null || side.versionId === null)) return null
+  const canary = pointer.canary && side && { side, basisPoints: pointer.canary.basisPoints, salt: pointer.canary.salt }
+  return makePlan({ name, ref, by, pointers, stable, canary })
+}
+
+/** What a release holds of a prompt: told from what is known of another release, from the shared cache, or from the database. */
+async function loadSide(
+  deps: Deps,
+  pointers: Pointers,
+  name: string,
+  release: ReleasePointer,
+  before: (Side | undefined)[],
+): Promise<Side> {
+  for (const side of before) {
+    if (!side?.release) continue
+    const versionId = linkedVersion(pointers, release.uid, name, { uid: side.release.uid, versionId: side.versionId })
+    if (versionId === null) return sideOf(release, null)
+    if (versionId !== undefined) return sideOf(release, await loadVersion(deps, pointers, versionId))
+  }
+  return sideOf(release, await loadHeld(deps, pointers, name, release))
+}
+
+/** One load at a time of each content; the flights tell those of one project and purge from others. */
+function load<T>({ cache }: Deps, { project, purges }: Pointers, what: string, work: () => Promise<T>): Promise<T> {
+  return cache.flights.run(`${project.id} ${purges} ${what}`, work)
+}
+
+function keepRecord({ cache }: Deps, pointers: Pointers, record: VersionRecord): VersionRecord {
+  cache.entries.set(recordKey(pointers, record.id), record)
+  return record
+}
+
+function loadHeld(deps: Deps, pointers: Pointers, name: string, release: ReleasePointer): Promise<VersionRecord | null> {
+  const { hits } = deps.cache.counts
+  const as = { release: release.uid, name }
+  return load(deps, pointers, `held ${release.uid} ${name}`, async () => {
+    const shared = await findShared(deps, pointers, as)
+    if (shared) {
+      hits.redis += 1
+      return keepRecord(deps, pointers, shared)
+    }
+    const row = await readDatabase<VersionRow>(deps, readHeld, [release.id, release.uid, `${pointers.project.id}`, name])
+    if (!row) return null
+    hits.database += 1
+    const record = toRecord(row)
+    if (record.erased === null) findVariables(deps, record, 0)
+    share(deps, pointers, as, record)
+    return keepRecord(deps, pointers, record)
+  })
+}
+
+/** A version by its id. Throws a 503 where it is not known and cannot be loaded. */
+function loadVersion(deps: Deps, pointers: Pointers, id: string): Promise<VersionRecord> {
+  const { entries, counts } = deps.cache
+  const known = entries.get(recordKey(pointers, id)) as VersionRecord | undefined
+  if (known) return Promise.resolve(known)
+  return load(deps, pointers, `version ${id}`, async () => {
+    const shared = await findShared(deps, pointers, { version: id })
+    if (shared) {
+      counts.hits.redis += 1
+      return keepRecord(deps, pointers, shared)
+    }
+    const [row] = (await readDatabase<VersionRow[]>(deps, readVersions, [[id]])) ?? []
+    if (!row) throw new AppError('ref.not_found', 'What the ref names was erased a moment ago, with its project.')
+    counts.hits.database += 1
+    const record = toRecord(row)
+    share(deps, pointers, { version: id }, record)
+    return keepRecord(deps, pointers, record)
+  })
+}
+
+type Held = { release: { id: string; uid: string; number: number; label: string | null }; versionId: string | null }
+
+/** What a cold read answers of a ref. */
+export type FoundRow = {
+  archived: boolean
+  exact: string | null
+  latest: string | null
+  held: Partial<Record<'alias' | 'canary' | 'release' | 'commit', Held>> | null
+  versions: VersionRow[] | null
+}
+
+/** What a cold read asks for, in the order of its parameters. */
+export function readAllValues(
+  access: { hash: Uint8Array | null; slug: string | null; id: string | null },
+  known: Pick<Pointers, 'epoch' | 'token'> | null,
+  wanted: { name: string; ref: string } | null,
+): unknown[] {
+  const { name = null, ref = null } = wanted ?? {}
+  const commit = ref !== null && commitPattern.test(ref) ? ref.toLowerCase() : null
+  const numbers = [ref === null ? null : parseNumber('v', ref), ref === null ? null : parseNumber('r', ref)]
+  return [
+    access.hash,
+    access.slug,
+    access.id,
+    known?.epoch ?? -1,
+    known?.token ?? '00000000-0000-0000-0000-000000000000',
+    name,
+    ref,
+    ...numbers,
+    commit,
+    commit && `${commit}g`,
+  ]
+}
+
+/** A label, number, commit or `latest`; null where the database knows none of that name. */
+async function loadNamed(deps: Deps, held: HeldProject, name: string, ref: string): Promise<Plan | null> {
+  const { pointers } = held
+  const id = `${pointers.project.id}`
+  return load(deps, pointers, `named ${pointers.era} ${pointers.epoch} ${ref} ${name}`, async () => {
+    const shared = await findSharedRef(deps, pointers, name, ref)
+    if (shared) {
+      deps.cache.counts.hits.redis += 1
+      keepRecord(deps, pointers, shared.record)
+      return planOf(pointers, name, ref, shared)
+    }
+    const values = readAllValues({ hash: null, slug: null, id }, pointers, { name, ref })
+    const answer = await readDatabase<{ project: ProjectRow | null; found: FoundRow | null }>(deps, readAll, values)
+    if (answer?.project?.kind !== 'same') {
+      // The project has moved on; whatever was found belongs to what it is now.
+      await refresh(deps, held)
+      return null
+    }
+    const found = answer.found && adoptFound(deps, pointers, name, ref, answer.found)
+    if (!found) return null
+    deps.cache.counts.hits.database += 1
+    shareRef(deps, pointers, name, ref, found)
+    return planOf(pointers, name, ref, found)
+  })
+}
+
+function planOf(pointers: Pointers, name: string, ref: string, { by, release, record }: SharedRef): Plan {
+  return makePlan({ name, ref, by, pointers, stable: sideOf(release, record), canary: null })
+}
+
+/** Keeps the versions that a cold read brought, and tells what the ref means where no pointer does. */
+export function adoptFound(deps: Deps, pointers: Pointers, name: string, ref: string, found: FoundRow): SharedRef | null {
+  const records = new Map((found.versions ?? []).map((row) => [row.id, keepRecord(deps, pointers, toRecord(row))]))
+  const { exact, held, latest, archived } = found
+  const of = (by: SharedRef['by'], versionId: string | null | undefined, release: ReleasePointer | null): SharedRef | null => {
+    const record = records.get(versionId ?? '')
+    if (!record) return null
+    if (record.erased === null) findVariables(deps, record, 0)
+    return { by, release, record }
+  }
+  if (exact) return of('version', exact, null)
+  if (pointedAt(pointers, name, ref)) return null
+  for (const by of ['release', 'commit'] as const) {
+    const target = held?.[by]
+    if (target) return of(by, target.versionId, toReleasePointer(target))
+  }
+  return ref === 'latest' && !archived ? of('latest', latest, null) : null
+}
+
+function toReleasePointer({ release: { id, uid, number, label } }: Held): ReleasePointer {
+  return { id, uid, ref: label ?? `r${number}` }
+}
+
+/** Keeps the plan of what a cold read found, so that the request that caused the read finds it. */
+export function keepFound(deps: Deps, pointers: Pointers, { name, ref }: { name: string; ref: string }, found: FoundRow): void {
+  const shared = adoptFound(deps, pointers, name, ref, found)
+  const plan = shared ? planOf(pointers, name, ref, shared) : pointedPlan(deps, pointers, name, ref, found)
+  if (plan) keepPlan(deps.cache, planKey(`${pointers.project.id}`, name, ref), plan)
+}
+
+function pointedPlan(deps: Deps, pointers: Pointers, name: string, ref: string, { held }: FoundRow): Plan | null {
+  const pointed = pointedAt(pointers, name, ref)
+  if (!pointed) return null
+  const recordOf = (id: string | null | undefined) =>
+    (deps.cache.entries.get(recordKey(pointers, id ?? '')) as VersionRecord | undefined) ?? null
+  const side = (target: ReleasePointer | VersionPointer, at: Held | undefined) => {
+    if (!('uid' in target)) return sideOf(null, recordOf(target.id))
+    return at?.release.uid === target.uid ? sideOf(target, recordOf(at.versionId)) : null
+  }
+  const { by, pointer } = pointed
+  const stable = side(pointer.target, held?.alias)
+  const other = pointer.canary && side(pointer.canary.target, held?.canary)
+  if (!stable?.versionId || (pointer.canary && !other)) return null
+  const canary = pointer.canary && other && { side: other, basisPoints: pointer.canary.basisPoints, salt: pointer.canary.salt }
+  return makePlan({ name, ref, by, pointers, stable, canary })
+}
+
+/** Throws what there is to say of a side that has nothing to answer. */
+export function refuseSide(project: Project, plan: Plan, side: Side): void {
+  const { name, ref } = plan
+  if (side.versionId === null) throw notInRelease(project, name, ref, side.release?.ref ?? ref)
+  if (side.erased) throw erased(name, side.version ?? '', side.erased)
+}
+
+function erased(name: string, version: string, by: Erased): AppError {
+  const detail =
+    by.by === 'purge'
+      ? `Version ${version} of prompt "${name}" was purged: its content is gone for good.`
+      : `Version ${version} of prompt "${name}" includes version ${by.version} of "${by.name}", which was purged. Push "${by.name}" anew.`
+  return new AppError('version.purged', detail)
+}
+
+/** The answer of a plan for a mode and a body of its side, finished if it was not yet. */
+export async function finishedFor(deps: Deps, plan: Plan, mode: Mode, body: number): Promise<Finished> {
+  const known = plan.outcomes[mode][body]
+  if (known) return known
+  const { pointers } = plan
+  const side = servedSide(plan, mode)
+  refuseSide(pointers.project, plan, side)
+  const record = await loadVersion(deps, pointers, side.versionId ?? '')
+  if (record.erased) throw erased(plan.name, record.version, record.erased)
+  findVariables(deps, record, body)
+  const finished = finish(plan, mode, body, record)
+  const key = planKey(`${pointers.project.id}`, plan.name, plan.ref)
+  if (deps.cache.entries.peek(key) === plan) keepPlan(deps.cache, key, plan)
+  return finished
+}

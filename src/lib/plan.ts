@@ -1,0 +1,158 @@
+import { hash } from 'node:crypto'
+import { type Pointer, type Pointers, pinKey, type ReleasePointer, type VersionPointer } from './pointers.js'
+import { chooseVariant, type Tags } from './variants.js'
+import { assembleAnswer, type Envelope, type Erased, type VersionRecord } from './version-record.js'
+
+/** One of the two targets of a ref, with what has to be known of its version to choose an answer. */
+export type Side = {
+  /** The release that was named; null for a pin, a version or `latest`. */
+  release: ReleasePointer | null
+  /** Null where the release does not hold the prompt. */
+  versionId: string | null
+  version: string | null
+  /** The version's own content, which has no tags, and its variants. */
+  bodies: { index: number; tags: Tags }[]
+  erased: Erased | null
+}
+
+/** An answer whose bytes never change: they depend on the outcome alone. */
+export type Finished = {
+  json: Buffer
+  etag: string
+  /** The content alone, once somebody asked for it; null for a chat. */
+  text?: { bytes: Buffer; etag: string } | null
+}
+
+/** Whether a canary counts for a request, and the side it drew. */
+export type Mode = 'plain' | 'stable' | 'canary'
+
+/** How a ref came to its target, which tells when that may change. */
+export type ResolvedBy = 'version' | 'pin' | 'alias' | 'release' | 'commit' | 'latest'
+
+/** What ref `ref` of prompt `name` resolves to, and the answers that were finished so far. */
+export type Plan = {
+  name: string
+  ref: string
+  by: ResolvedBy
+  /** Those under which it was last seen to hold. */
+  pointers: Pointers
+  stable: Side
+  canary: { side: Side; basisPoints: number; salt: string } | null
+  outcomes: Record<Mode, (Finished | undefined)[]>
+  sizeBytes: number
+}
+
+/** About what the objects of a plan take. */
+const overheadBytes = 1_200
+const outcomeBytes = 600
+
+export function sideOf(release: ReleasePointer | null, record: VersionRecord | null): Side {
+  if (!record) return { release, versionId: null, version: null, bodies: [], erased: null }
+  const { id, version, tags, erased } = record
+  return { release, versionId: id, version, bodies: tags.map((tags, index) => ({ index, tags })), erased }
+}
+
+/** The body that fits the requested tags: that of the best variant, else the version's own. Pure. */
+export function chooseBody({ bodies }: Side, requested: Tags): number {
+  return chooseVariant(bodies, requested)?.index ?? 0
+}
+
+export function makePlan(plan: Pick<Plan, 'name' | 'ref' | 'by' | 'pointers' | 'stable' | 'canary'>): Plan {
+  const tagBytes = [plan.stable, plan.canary?.side].reduce((sum, side) => sum + (side?.bodies.length ?? 0) * 200, 0)
+  return { ...plan, outcomes: { plain: [], stable: [], canary: [] }, sizeBytes: overheadBytes + tagBytes }
+}
+
+export type AliasTarget = { by: 'pin'; pointer: Pointer<VersionPointer> } | { by: 'alias'; pointer: Pointer<ReleasePointer> }
+
+/** What a ref means by pointers alone. No label, number or commit can have the name of an alias. Pure. */
+export function pointedAt(pointers: Pointers, name: string, ref: string): AliasTarget | null {
+  const pin = pointers.pins.get(pinKey(name, ref))
+  if (pin) return { by: 'pin', pointer: pin }
+  const alias = pointers.aliases.get(ref)
+  return alias ? { by: 'alias', pointer: alias } : null
+}
+
+/** Whether a plan still holds under these pointers; it is noted that it does. */
+export function stillHolds(plan: Plan, pointers: Pointers): boolean {
+  if (plan.pointers === pointers) return true
+  if (plan.pointers.era !== pointers.era || !isSameResolution(plan, pointers)) return false
+  plan.pointers = pointers
+  return true
+}
+
+function isSameResolution(plan: Plan, pointers: Pointers): boolean {
+  switch (plan.by) {
+    // Labels and numbers are given once.
+    case 'version':
+    case 'release':
+      return true
+    case 'commit':
+      return plan.pointers.epoch === pointers.epoch
+    // A refresh drops the plans of the names that it finds changed.
+    case 'latest':
+      return plan.pointers.nameEra === pointers.nameEra
+    case 'pin':
+    case 'alias': {
+      const target = pointedAt(pointers, plan.name, plan.ref)
+      return target !== null && target.by === plan.by && isSamePointer(plan, target.pointer)
+    }
+  }
+}
+
+function isSamePointer({ stable, canary }: Plan, pointer: Pointer<ReleasePointer> | Pointer<VersionPointer>): boolean {
+  if (!isAt(stable, pointer.target)) return false
+  if (canary === null || pointer.canary === null) return canary === null && pointer.canary === null
+  return (
+    isAt(canary.side, pointer.canary.target) &&
+    canary.basisPoints === pointer.canary.basisPoints &&
+    canary.salt === pointer.canary.salt
+  )
+}
+
+function isAt({ release, versionId }: Side, target: ReleasePointer | VersionPointer): boolean {
+  return 'uid' in target ? release?.uid === target.uid : versionId === target.id
+}
+
+export function servedSide(plan: Plan, mode: Mode): Side {
+  return mode === 'canary' && plan.canary ? plan.canary.side : plan.stable
+}
+
+/** What an answer of this mode says beside the content. */
+export function envelopeOf(plan: Plan, mode: Mode): Envelope {
+  const { name, ref, canary } = plan
+  const told = mode !== 'plain' &&
+    canary && {
+      release: canary.side.release?.ref ?? null,
+      version: canary.side.version,
+      percentage: canary.basisPoints / 100,
+      selected: mode === 'canary',
+    }
+  return { name, ref, release: servedSide(plan, mode).release?.ref ?? null, source: 'registry', canary: told || null }
+}
+
+/** Finishes an answer and keeps it in the plan. `record` is that of the mode's side. */
+export function finish(plan: Plan, mode: Mode, body: number, record: VersionRecord): Finished {
+  const finished = toFinished(assembleAnswer(record, body, envelopeOf(plan, mode)))
+  plan.outcomes[mode][body] = finished
+  plan.sizeBytes += finished.json.length + outcomeBytes
+  return finished
+}
+
+export function toFinished(json: Buffer): Finished {
+  return { json, etag: etagOf('application/json; charset=utf-8', json) }
+}
+
+/** The content alone, or null for a chat, which has none. It is kept. */
+export function textOf(finished: Finished): { bytes: Buffer; etag: string } | null {
+  if (finished.text === undefined) {
+    const { content } = JSON.parse(finished.json.toString('utf8')) as { content: string | null }
+    const bytes = content === null ? null : Buffer.from(content)
+    finished.text = bytes && { bytes, etag: etagOf('text/plain; charset=utf-8', bytes) }
+  }
+  return finished.text
+}
+
+/** A strong validator: 162 bits of SHA-256 over the type and the bytes. */
+function etagOf(type: string, bytes: Buffer): string {
+  return `"${hash('sha256', Buffer.concat([Buffer.from(type), bytes]), 'base64url').slice(0, 27)}"`
+}

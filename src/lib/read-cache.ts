@@ -1,0 +1,112 @@
+import { LRUCache } from 'lru-cache'
+import type { AppError } from '../errors.js'
+import { createFlights, type Flights } from './flights.js'
+import type { Plan } from './plan.js'
+import type { Pointers } from './pointers.js'
+import type { VersionRecord } from './version-record.js'
+
+/** A project whose prompts this instance serves. Times are of the clock that only goes forward, in milliseconds. */
+export type HeldProject = {
+  pointers: Pointers
+  /** When the query began that last found `pointers` to be current. */
+  confirmedAtMs: number
+  /** When that query had its answer. */
+  confirmedByMs: number
+  /** Since when it is known that there is something newer; an object of its own for each time it became known. */
+  outdated: { sinceMs: number } | null
+  usedAtMs: number
+  refreshing: Promise<void> | null
+  /** Told of each change of `pointers`. */
+  listeners: Set<() => void>
+}
+
+/** A project as a read is to answer from it, and for how many seconds it could not be confirmed; null where it was. */
+export type Reader = { held: HeldProject; staleSeconds: number | null }
+
+/** What a read that found nothing found out, as of an epoch. */
+export type Miss = { error: AppError; era: number; epoch: number }
+
+export type ReadCounts = {
+  /** Reads answered by each level. */
+  hits: { memory: number; redis: number; database: number }
+  misses: number
+  stale: number
+  loads: { count: number; failed: number; totalMs: number }
+}
+
+/** All that an instance keeps to answer reads, within `bytes` in all. */
+export type ReadCache = {
+  /** By id. */
+  projects: LRUCache<string, HeldProject>
+  /** Ids by slug: a slug is never another project's. */
+  slugs: LRUCache<string, string>
+  /** Plans and the records of versions, under `planKey` and `recordKey`. */
+  entries: LRUCache<string, Plan | VersionRecord>
+  misses: LRUCache<string, Miss>
+  flights: Flights
+  counts: ReadCounts
+  /** What tells this database from others in a shared Redis; null until it is known. */
+  databaseId: string | null
+  bytes: number
+}
+
+const maxLoads = 128
+/** A read waits no longer for what it has to load. */
+const loadTimeoutMs = 2_500
+/** Projects get this part of the bytes, misses as many entries as take about as much. */
+const projectsPart = 1 / 8
+const missBytes = 1_500
+const missesPart = 1 / 32
+/** A miss is as good as the epoch it is of; what has no epoch, an unknown slug say, is forgotten soon. */
+const missTtlMs = 1_000
+const aliasBytes = 600
+
+function sizeOfProject({ pointers: { aliases, pins, links } }: HeldProject): number {
+  const changed = [...links.values()].reduce((sum, link) => sum + link.changed.size, 0)
+  return 2_000 + (aliases.size + pins.size) * aliasBytes + changed * 150
+}
+
+export function createReadCache(bytes: number): ReadCache {
+  const forProjects = Math.floor(bytes * projectsPart)
+  const forMisses = Math.floor(bytes * missesPart)
+  return {
+    projects: new LRUCache({ maxSize: forProjects, sizeCalculation: sizeOfProject }),
+    slugs: new LRUCache({ max: 20_000 }),
+    entries: new LRUCache({
+      maxSize: bytes - forProjects - forMisses,
+      sizeCalculation: ({ sizeBytes }, key) => sizeBytes + 2 * key.length,
+    }),
+    misses: new LRUCache({ max: Math.max(100, Math.floor(forMisses / missBytes)), ttl: missTtlMs }),
+    flights: createFlights({ concurrent: maxLoads, timeoutMs: loadTimeoutMs }),
+    counts: {
+      hits: { memory: 0, redis: 0, database: 0 },
+      misses: 0,
+      stale: 0,
+      loads: { count: 0, failed: 0, totalMs: 0 },
+    },
+    databaseId: null,
+    bytes,
+  }
+}
+
+export function planKey(projectId: string, name: string, ref: string): string {
+  return `${projectId}\n${name}\n${ref}`
+}
+
+/** What was read before a purge is not found after it. */
+export function recordKey({ project, purges }: Pick<Pointers, 'project' | 'purges'>, versionId: string): string {
+  return `${project.id}\n\n${purges}\n${versionId}`
+}
+
+/** Puts a plan in the place that its size now takes. */
+export function keepPlan({ entries }: ReadCache, key: string, plan: Plan): void {
+  entries.delete(key)
+  entries.set(key, plan)
+}
+
+/** Drops all that is kept of a project's prompts. */
+export function forgetContents({ entries, misses }: ReadCache, projectId: string): void {
+  for (const map of [entries, misses]) {
+    for (const key of [...map.keys()]) if (key.startsWith(`${projectId}\n`)) map.delete(key)
+  }
+}
