@@ -22,6 +22,7 @@ import { closingPlugin } from './plugins/closing.js'
 import { healthPlugin } from './plugins/health.js'
 import { inputPlugin } from './plugins/input.js'
 import { limitsPlugin, type ServerLimits, serverLimits, serverOptions } from './plugins/limits.js'
+import { memoryFirstPlugin } from './plugins/memory-first.js'
 import { methodsPlugin } from './plugins/methods.js'
 import { openapiPlugin } from './plugins/openapi.js'
 import { answerClientError, answerFrameworkError, problemsPlugin } from './plugins/problems.js'
@@ -66,6 +67,7 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   await app.register(watchPlugin)
   await app.register(openapiPlugin)
   await app.register(healthPlugin)
+  await app.register(memoryFirstPlugin)
 
   await app.register(pushRoutes)
   await app.register(fetchRoutes)

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { existsSync, realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
@@ -9,6 +10,7 @@ import { runAdmin } from './admin/commands.js'
 import { buildApp } from './app.js'
 import { type Config, ConfigError, loadConfig } from './config.js'
 import { DatabaseUnfit } from './database/connect.js'
+import { databaseMessage, isConnectionLoss, isIncapacity, sqlState } from './database/failures.js'
 import { DataDirectoryLocked } from './database/lock.js'
 import { MigrationFailed, migrate } from './database/migrate.js'
 import { createDeps, type Deps } from './deps.js'
@@ -52,14 +54,14 @@ const closeTimeoutMs = 9_000
 
 const brokenExitMs = 1_000
 
+/** Between attempts to reach the database at the start. */
+const firstWaitMs = 500
+const longestWaitMs = 10_000
+
 /** Serves until SIGTERM or SIGINT. Rejects when the start fails. */
 async function serve(config: Config): Promise<void> {
-  const deps = await createDeps(config)
+  const { deps, firstKey } = await startPatiently(config)
   for (const name of withoutEffect) if (process.env[name]) deps.log.warn(`${name} is set but has no effect in this version.`)
-  const firstKey = await prepare(deps).catch(async (error: unknown) => {
-    await deps.close()
-    throw error
-  })
   process.stdout.write(announceKey(firstKey))
   const app = await buildApp(deps)
   startUp.abort()
@@ -81,9 +83,31 @@ function endBroken({ log, config }: Deps): void {
   setTimeout(() => process.exit(1), brokenExitMs)
 }
 
-async function prepare(deps: Deps): Promise<FirstKey> {
-  await migrate(deps.connection)
-  return prepareDatabase(deps, { terminal: process.stdout.isTTY === true })
+/** Waits for a database that does not answer, longer each time; whatever else is wrong with it ends the start. */
+async function startPatiently(config: Config): Promise<{ deps: Deps; firstKey: FirstKey }> {
+  for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+    try {
+      return await prepare(config)
+    } catch (error) {
+      const cause = error instanceof DatabaseUnfit ? error.cause : error
+      const isMissing = sqlState(cause) === '3D000'
+      if (isMissing || !(isConnectionLoss(cause) || isIncapacity(cause))) throw error
+      const reason = error instanceof DatabaseUnfit ? error.message : databaseMessage(error)
+      process.stderr.write(`promptsync: ${reason} Trying again in ${waitMs / 1_000} s.\n`)
+      await delay(waitMs)
+    }
+  }
+}
+
+async function prepare(config: Config): Promise<{ deps: Deps; firstKey: FirstKey }> {
+  const deps = await createDeps(config)
+  try {
+    await migrate(deps.connection)
+    return { deps, firstKey: await prepareDatabase(deps, { terminal: process.stdout.isTTY === true }) }
+  } catch (error) {
+    await deps.close()
+    throw error
+  }
 }
 
 async function runMigrate(config: Config): Promise<void> {

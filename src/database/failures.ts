@@ -35,10 +35,13 @@ export function databaseMessage(error: unknown): string {
         .at(-1) ?? '')
 }
 
+/** Prisma's own codes have the form of a SQLSTATE. */
+const prismaCode = /^P[1-6]\d{3}$/
+
 /** The five characters of SQLSTATE, where a statement was refused. */
 export function sqlState(error: unknown): string | undefined {
-  const code = causeOf(error)?.originalCode
-  return typeof code === 'string' ? code : undefined
+  const code = causeOf(error)?.originalCode ?? (error as AdapterError)?.code
+  return typeof code === 'string' && /^(?=.*\d)[0-9A-Z]{5}$/.test(code) && !prismaCode.test(code) ? code : undefined
 }
 
 /**
@@ -70,8 +73,9 @@ export function isConnectionLoss(error: unknown): boolean {
     connectionCodes.has(String(code)) ||
     socketCodes.has(String(code)) ||
     connectionKinds.has(String(causeOf(error)?.kind)) ||
-    /^(08|57P0|53300)/.test(state) ||
-    /terminated unexpectedly|Connection terminated|is not queryable|timeout exceeded when trying to connect|Query read timeout|PGlite is closed/.test(
+    // 55000 and 3D000: a database that is being restored under its name takes no connections, or is not there for a moment.
+    /^(08|57P0|53300|55000|3D000)/.test(state) ||
+    /terminated unexpectedly|received invalid response|closed the connection|Connection terminated|is not queryable|timeout exceeded when trying to connect|Query read timeout|PGlite is closed/.test(
       String(message),
     )
   )

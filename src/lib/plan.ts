@@ -21,6 +21,8 @@ export type Finished = {
   etag: string
   /** The content alone, once somebody asked for it; null for a chat. */
   text?: { bytes: Buffer; etag: string } | null
+  /** The header fields it is sent with, once it was: with those of the body and without. */
+  head?: { whole: string[]; unmodified: string[] }
 }
 
 /** Whether a canary counts for a request, and the side it drew. */

@@ -5,13 +5,7 @@ import { acceptQuality } from '../../lib/accept.js'
 import { type Finished, textOf } from '../../lib/plan.js'
 import { FetchParams } from '../../lib/schemas.js'
 import { FetchedPrompt, FetchHeaders, FetchQuery } from './fetch.schema.js'
-import { fetchPrompt, type Outcome, outcomeHeaders } from './fetch.service.js'
-
-const cacheControl: Record<Outcome['caching'], string> = {
-  immutable: 'private, max-age=86400, immutable',
-  movable: 'private, max-age=0, stale-if-error=86400',
-  none: 'no-store',
-}
+import { fetchPrompt, isNotModified, type Outcome, outcomeHeaders } from './fetch.service.js'
 
 export const fetchRoutes: Routes = async (app) => {
   app.get(
@@ -46,8 +40,8 @@ export const fetchRoutes: Routes = async (app) => {
 function sendOutcome(reply: FastifyReply, { headers, params }: FastifyRequest, outcome: Outcome) {
   reply.header('vary', 'Accept, Authorization, X-API-Key, X-Promptsync-Project')
   const { bytes, etag, type } = represent(outcome.finished, (params as { name: string }).name, headers.accept)
-  reply.headers({ ...outcomeHeaders(outcome), etag, 'cache-control': cacheControl[outcome.caching] })
-  if (matches(headers['if-none-match'], etag)) return reply.code(304).send()
+  reply.headers({ ...outcomeHeaders(outcome), etag, 'cache-control': outcome.caching })
+  if (isNotModified(headers['if-none-match'], etag)) return reply.code(304).send()
   return reply.type(type).send(bytes)
 }
 
@@ -64,10 +58,4 @@ function represent(finished: Finished, name: string, accept: string | undefined)
     }
   }
   return { bytes: finished.json, etag: finished.etag, type: 'application/json; charset=utf-8' }
-}
-
-/** `If-None-Match` compares weakly: a `W/` before the same tag is the same (RFC 9110, 13.1.2). */
-function matches(ifNoneMatch: string | undefined, etag: string): boolean {
-  if (ifNoneMatch === undefined) return false
-  return ifNoneMatch.split(',').some((candidate) => ['*', etag, `W/${etag}`].includes(candidate.trim()))
 }

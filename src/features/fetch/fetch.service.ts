@@ -3,7 +3,7 @@ import type { Deps } from '../../deps.js'
 import { AppError, type ErrorCode } from '../../errors.js'
 import { type Builtin, hardCoded } from '../../lib/builtins.js'
 import { bucketCount, canaryBucket, isInCanary } from '../../lib/canary.js'
-import { chooseBody, type Finished, type Mode, type Plan, servedSide, toFinished } from '../../lib/plan.js'
+import { chooseBody, type Finished, type Mode, type Plan, type ResolvedBy, servedSide, toFinished } from '../../lib/plan.js'
 import type { Reader } from '../../lib/read-cache.js'
 import type { Tags } from '../../lib/variants.js'
 import { assembleAnswer, type Envelope } from '../../lib/version-record.js'
@@ -27,9 +27,21 @@ export type Outcome = {
   version: string
   source: Envelope['source']
   bucket: number | null
-  caching: 'immutable' | 'movable' | 'none'
+  /** What `Cache-Control` says. */
+  caching: string
   /** For how many seconds it could not be confirmed; null where it was, or where nothing could change it. */
   staleSeconds: number | null
+}
+
+const cacheControl = {
+  immutable: 'private, max-age=86400, immutable',
+  movable: 'private, max-age=0, stale-if-error=86400',
+  none: 'no-store',
+}
+
+/** Labels and numbers are given once, so what they name never changes. */
+export function fetchCaching(by: ResolvedBy): string {
+  return by === 'version' || by === 'release' ? cacheControl.immutable : cacheControl.movable
 }
 
 /** What a 404 or a lost database may be replaced by, where a fallback is asked for. */
@@ -48,14 +60,14 @@ const replaceable = new Set<ErrorCode>([
 /** Answers a prompt by name and ref, as the registry has it or, where asked, from the built-ins. Throws `AppError`s. */
 export async function fetchPrompt(deps: Deps, reader: Reader, request: FetchRequest): Promise<Outcome> {
   const builtin = deps.builtins.get(request.name)
-  if (request.ref === 'builtin' && builtin) return answerBuiltin(deps, request, builtin, 'default', 'movable')
+  if (request.ref === 'builtin' && builtin) return answerBuiltin(deps, request, builtin, 'default', cacheControl.movable)
   try {
     if (request.ref === 'builtin') throw unknownBuiltin(deps, request)
     return await fetchFromRegistry(deps, reader, request)
   } catch (error) {
     const isUnknown = error instanceof AppError && replaceable.has(error.code)
     if (isUnknown && builtin && request.ref === 'latest' && error.code === 'prompt.not_found') {
-      return answerBuiltin(deps, request, builtin, 'default', 'movable')
+      return answerBuiltin(deps, request, builtin, 'default', cacheControl.movable)
     }
     if (request.fallback === 'default' && (isUnknown || isUnavailable(error))) return answerFallback(deps, request)
     if (isUnknown && builtin && error.code === 'prompt.not_found') {
@@ -76,8 +88,8 @@ function unknownBuiltin({ builtins }: Deps, { name }: FetchRequest): AppError {
 function answerFallback(deps: Deps, request: FetchRequest): Outcome {
   const [category = ''] = request.name.split('/')
   const own = deps.builtins.get(request.name) ?? deps.builtins.get(category)
-  if (own) return answerBuiltin(deps, request, own, 'default', 'none')
-  return answerBuiltin(deps, request, deps.builtins.get('default') ?? hardCoded, 'fallback', 'none')
+  if (own) return answerBuiltin(deps, request, own, 'default', cacheControl.none)
+  return answerBuiltin(deps, request, deps.builtins.get('default') ?? hardCoded, 'fallback', cacheControl.none)
 }
 
 function answerBuiltin(
@@ -85,7 +97,7 @@ function answerBuiltin(
   { name, ref }: FetchRequest,
   builtin: Builtin,
   source: Envelope['source'],
-  caching: Outcome['caching'],
+  caching: string,
 ): Outcome {
   const record = builtinRecord(builtin)
   findVariables(deps, record, 0)
@@ -105,7 +117,7 @@ async function fetchFromRegistry(deps: Deps, { held, staleSeconds }: Reader, req
     version: side.version ?? '',
     source: 'registry',
     bucket,
-    caching: plan.by === 'version' || plan.by === 'release' ? 'immutable' : 'movable',
+    caching: fetchCaching(plan.by),
     staleSeconds,
   }
 }
@@ -126,4 +138,11 @@ export function outcomeHeaders({ version, source, bucket, staleSeconds }: Outcom
     ...(staleSeconds === null ? {} : { age: String(staleSeconds) }),
     ...(bucket === null ? {} : { 'x-promptsync-bucket': String(bucket) }),
   }
+}
+
+/** `If-None-Match` compares weakly: a `W/` before the same tag is the same (RFC 9110, 13.1.2). */
+export function isNotModified(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false
+  if (ifNoneMatch === etag) return true
+  return ifNoneMatch.split(',').some((candidate) => ['*', etag, `W/${etag}`].includes(candidate.trim()))
 }

@@ -1,6 +1,5 @@
 import { problems, type Routes, readerOf } from '../../http.js'
 import { FetchParams } from '../../lib/schemas.js'
-import { outcomeHeaders } from '../fetch/fetch.service.js'
 import { RenderedPrompt, RenderQuery, RenderRequest } from './render.schema.js'
 import { renderFetched } from './render.service.js'
 
@@ -26,12 +25,12 @@ export const renderRoutes: Routes = async (app) => {
     },
     async (request, reply) => {
       const { canary = 'on', fallback = 'none' } = request.query
-      const { body, outcome } = await renderFetched(app.deps, readerOf(request), {
+      const { body, headers } = await renderFetched(app.deps, readerOf(request), {
         ...request.params,
         ...request.body,
         ...{ canary, fallback },
       })
-      reply.headers({ ...outcomeHeaders(outcome), 'cache-control': 'no-store' })
+      reply.headers({ ...headers, 'cache-control': 'no-store' })
       return body
     },
   )

@@ -5,7 +5,7 @@ import { RenderError } from '../../lib/rendering/render-error.js'
 import { renderPrompt } from '../../lib/rendering/render-prompt.js'
 import { invalid } from '../../lib/validation.js'
 import type { FetchedPrompt } from '../fetch/fetch.schema.js'
-import { type FetchRequest, fetchPrompt, type Outcome } from '../fetch/fetch.service.js'
+import { type FetchRequest, fetchPrompt, outcomeHeaders } from '../fetch/fetch.service.js'
 import type { RenderedPrompt, RenderRequest } from './render.schema.js'
 
 type Request = Pick<FetchRequest, 'name' | 'ref' | 'canary' | 'fallback'> & RenderRequest
@@ -15,7 +15,7 @@ export async function renderFetched(
   deps: Deps,
   reader: Reader,
   { variables, strict, ...request }: Request,
-): Promise<{ body: RenderedPrompt; outcome: Outcome }> {
+): Promise<{ body: RenderedPrompt; headers: Record<string, string> }> {
   const outcome = await fetchPrompt(deps, reader, request)
   const prompt = JSON.parse(outcome.finished.json.toString('utf8')) as FetchedPrompt
   const { content: _, messages: __, ...fetched } = prompt
@@ -23,7 +23,7 @@ export async function renderFetched(
   const key = `${fetched.contentHash} ${JSON.stringify(fetched.tags)}`
   try {
     const rendered = renderPrompt(prompt, { variables, strict }, { cache: deps.renderable, key })
-    return { body: { ...fetched, text: null, messages: null, ...rendered }, outcome }
+    return { body: { ...fetched, text: null, messages: null, ...rendered }, headers: outcomeHeaders(outcome) }
   } catch (error) {
     if (error instanceof RenderError) throw toAppError(error, fetched)
     throw error

@@ -1,10 +1,11 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, chown, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { Teardown } from '../../helpers/service.js'
 
@@ -19,6 +20,22 @@ export type PostgresServer = {
   stop(mode: 'fast' | 'immediate'): Promise<void>
   isRunning(): boolean
   log(): string
+} & PostgresFaults
+
+/** What is done to a server that goes on running. */
+type PostgresFaults = {
+  /** Stops it and every session where they are. The system still accepts connections for it, and nobody answers them. */
+  freeze(): Promise<void>
+  thaw(): Promise<void>
+  /** Whether transactions of a database refuse to write, with 25006. Its sessions are ended, so that it holds for all at once. */
+  setReadOnly(database: string, state: 'on' | 'off'): Promise<void>
+  /** Ends the sessions of the ordinary role and refuses it new ones, with 53300. */
+  exhaustConnections(): Promise<void>
+  releaseConnections(): Promise<void>
+  /** Keeps what a database holds now, and answers the name of that backup. Ends the sessions of the database for a moment. */
+  backup(database: string): Promise<string>
+  /** Puts a backup in the place of the database. Meanwhile the server refuses its new sessions, with 55000. */
+  restore(database: string, backup: string): Promise<void>
 }
 
 type Options = {
@@ -34,6 +51,9 @@ const oldest = 15
 const role = 'promptsync'
 const startTimeoutMs = 30_000
 const acceptingLine = 'database system is ready to accept connections'
+const endSessionsMs = 10_000
+const pauseMs = 5_000
+const pollMs = 5
 
 function versionOf(directory: string): number {
   const programs = ['initdb', 'postgres'].map((name) => join(directory, name))
@@ -82,6 +102,112 @@ export async function freePort(): Promise<number> {
   server.close()
   await once(server, 'close')
   return port
+}
+
+/** Asks again and again until it is so; rejects when that has not come in time. */
+export async function until(what: string, timeoutMs: number, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error(`After ${timeoutMs} ms it was not so that ${what}.`)
+    await delay(pollMs)
+  }
+}
+
+/** Stops a process where it is, and resolves when it has stopped: a signal needs a moment to arrive. */
+export async function pauseProcess(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP')
+  await until(`process ${pid} is stopped`, pauseMs, async () => {
+    const status = await readFile(`/proc/${pid}/stat`, 'latin1')
+    // The state follows the name, which may hold anything. A child that had ended just before is a zombie.
+    return /^[TZ]/.test(status.slice(status.lastIndexOf(')') + 2))
+  })
+}
+
+/** Stops a process and all of its children; the answer lets them go on. */
+async function pauseFamily(pid: number): Promise<() => Promise<void>> {
+  // The parent comes first, so that it makes no further children.
+  await pauseProcess(pid)
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'latin1')).split(' ').filter(Boolean)
+  // However this process ends, the pipe closes and they go on, to hear that they are to end.
+  const script = 'trap "" INT TERM HUP; read -r _; kill -CONT "$@"'
+  const guard = spawn('sh', ['-c', script, 'guard', String(pid), ...children], { stdio: ['pipe', 'ignore', 'ignore'] })
+  const ended = once(guard, 'close')
+  const release = async () => {
+    guard.stdin.end()
+    await ended
+  }
+  await Promise.all(children.map((child) => pauseProcess(Number(child)))).catch(async (error) => {
+    await release()
+    throw error
+  })
+  return release
+}
+
+type Superuser = <T>(work: (session: pg.Client) => Promise<T>) => Promise<T>
+
+/** Ends the sessions that a condition on `pg_stat_activity` names, and those that were only beginning, too. */
+async function endSessions(session: pg.Client, condition: string, value: string): Promise<void> {
+  const sql = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${condition} = $1 AND pid <> pg_backend_pid()`
+  await until(`no session is left where ${condition} is ${value}`, endSessionsMs, async () => {
+    const { rowCount } = await session.query(sql, [value])
+    return rowCount === 0
+  })
+}
+
+function postgresFaults(asSuperuser: Superuser, pid: () => number | undefined): PostgresFaults {
+  let release: (() => Promise<void>) | null = null
+  let backups = 0
+  const limitConnections = (limit: number) =>
+    asSuperuser(async (session) => {
+      await session.query(`ALTER ROLE ${role} CONNECTION LIMIT ${limit}`)
+      if (limit === 0) await endSessions(session, 'usename', role)
+    })
+  const closeDatabase = async (session: pg.Client, database: string) => {
+    await session.query(`ALTER DATABASE "${database}" ALLOW_CONNECTIONS false`)
+    await endSessions(session, 'datname', database)
+  }
+  return {
+    async freeze() {
+      const running = pid()
+      if (running === undefined || release) throw new Error('Only a server that runs can be frozen.')
+      release = await pauseFamily(running)
+    },
+    async thaw() {
+      await release?.()
+      release = null
+    },
+    setReadOnly: (database, state) =>
+      asSuperuser(async (session) => {
+        await session.query(`ALTER DATABASE "${database}" SET default_transaction_read_only = ${state}`)
+        await endSessions(session, 'datname', database)
+      }),
+    exhaustConnections: () => limitConnections(0),
+    releaseConnections: () => limitConnections(-1),
+    backup: (database) =>
+      asSuperuser(async (session) => {
+        backups += 1
+        const backup = `${database}_backup_${backups}`
+        // A database is copied only while nobody is connected to it.
+        await closeDatabase(session, database)
+        try {
+          await session.query(`CREATE DATABASE "${backup}" TEMPLATE "${database}"`)
+        } finally {
+          await session.query(`ALTER DATABASE "${database}" ALLOW_CONNECTIONS true`)
+        }
+        return backup
+      }),
+    restore: (database, backup) =>
+      asSuperuser(async (session) => {
+        const [fresh, replaced] = [`${database}_fresh`, `${database}_replaced`]
+        await session.query(`CREATE DATABASE "${fresh}" OWNER ${role} TEMPLATE "${backup}"`)
+        await closeDatabase(session, database)
+        // In one transaction, so that there is a database of this name at every moment.
+        await session.query(
+          `BEGIN; ALTER DATABASE "${database}" RENAME TO "${replaced}"; ALTER DATABASE "${fresh}" RENAME TO "${database}"; COMMIT`,
+        )
+        await session.query(`DROP DATABASE "${replaced}"`)
+      }),
+  }
 }
 
 async function makeDirectory(t: Teardown, user: { uid: number; gid: number } | null): Promise<string> {
@@ -161,13 +287,12 @@ export async function startPostgres(t: Teardown, options: Options = {}): Promise
   const stop = async (mode: 'fast' | 'immediate') => {
     const child = server
     if (!child) return
+    // A process that is stopped does not hear that it is to end.
+    await faults.thaw()
     const closed = once(child, 'close')
     child.kill(mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
     await closed
   }
-  t.teardown(() => stop('immediate'))
-  await start()
-
   const connect = async (database: string) => {
     const session = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database })
     // The server is taken away on purpose.
@@ -175,14 +300,22 @@ export async function startPostgres(t: Teardown, options: Options = {}): Promise
     await session.connect()
     return session
   }
-  const superuser = await connect('postgres')
-  await superuser.query(`CREATE ROLE ${role} LOGIN`)
-  await superuser.end()
-  return {
-    async createDatabase(name) {
-      const session = await connect('postgres')
-      await session.query(`CREATE DATABASE "${name}" OWNER ${role}`)
+  const asSuperuser: Superuser = async (work) => {
+    const session = await connect('postgres')
+    try {
+      return await work(session)
+    } finally {
       await session.end()
+    }
+  }
+  const faults = postgresFaults(asSuperuser, () => server?.pid)
+  t.teardown(() => stop('immediate'))
+  await start()
+  await asSuperuser((session) => session.query(`CREATE ROLE ${role} LOGIN`))
+  return {
+    ...faults,
+    async createDatabase(name) {
+      await asSuperuser((session) => session.query(`CREATE DATABASE "${name}" OWNER ${role}`))
       return `postgres://${role}@127.0.0.1:${port}/${name}`
     },
     async connect(database) {

@@ -1,0 +1,39 @@
+/** How often something took how long, in buckets as Prometheus has them. */
+export type DurationSeries = { readonly labels: Record<string, string>; observe(seconds: number): void; counts(): SeriesCounts }
+type SeriesCounts = { buckets: Float64Array; sumSeconds: number; count: number }
+
+/** A series of its own for one set of labels. `bounds` are upper bounds in seconds, rising. An observation makes no garbage. */
+export function createDurationSeries(labels: Record<string, string>, bounds: readonly number[]): DurationSeries {
+  const buckets = new Float64Array(bounds.length + 1)
+  let sumSeconds = 0
+  let count = 0
+  return {
+    labels,
+    observe(seconds) {
+      let index = 0
+      while (index < bounds.length && seconds > (bounds[index] as number)) index += 1
+      buckets[index] = (buckets[index] as number) + 1
+      sumSeconds += seconds
+      count += 1
+    },
+    counts: () => ({ buckets, sumSeconds, count }),
+  }
+}
+
+type Sample = { metricName: string; labels: Record<string, string | number>; value: number }
+
+/** The samples of some series as a histogram of that name. */
+export function histogramSamples(name: string, series: Iterable<DurationSeries>, bounds: readonly number[]): Sample[] {
+  const samples: Sample[] = []
+  for (const { labels, counts } of series) {
+    const { buckets, sumSeconds, count } = counts()
+    let below = 0
+    for (const [index, bound] of [...bounds, '+Inf' as const].entries()) {
+      below += buckets[index] ?? 0
+      samples.push({ metricName: `${name}_bucket`, labels: { le: bound, ...labels }, value: below })
+    }
+    samples.push({ metricName: `${name}_sum`, labels, value: sumSeconds })
+    samples.push({ metricName: `${name}_count`, labels, value: count })
+  }
+  return samples
+}

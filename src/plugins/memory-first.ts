@@ -1,0 +1,167 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import fp from 'fastify-plugin'
+import type { Deps } from '../deps.js'
+import { draw, fetchCaching, isNotModified } from '../features/fetch/fetch.service.js'
+import { keyRecheckMs } from '../features/reads/access.service.js'
+import { isConfirmed } from '../features/reads/held-projects.service.js'
+import { knownPlan } from '../features/reads/plans.service.js'
+import { anonymous, type CheckedKey, hasScope } from '../lib/access.js'
+import type { DurationSeries } from '../lib/durations.js'
+import { addressKey, type Limits, lowReads, rateFields, takeRead } from '../lib/limits.js'
+import { type PlainQuery, parsePlainQuery } from '../lib/plain-query.js'
+import { chooseBody, type Finished, servedSide } from '../lib/plan.js'
+import type { HeldProject } from '../lib/read-cache.js'
+import { hashHex } from '../lib/secrets.js'
+
+const route = '/prompts/:name/:ref'
+
+/**
+ * Answers fetches whose answer is in memory before the framework sees them, so that they cost as little as can be, and even
+ * while everything else is shed. It gives the same answers as the route: whatever is not plain, known, allowed and confirmed
+ * is left to that. Requests that are injected always go there.
+ */
+export const memoryFirstPlugin = fp(
+  async (app) => {
+    // Whose page asks decides on the answer then.
+    if (app.deps.config.corsOrigins.length > 0) return
+    const series = { 200: app.durationsOf('GET', route, '200'), 304: app.durationsOf('GET', route, '304') }
+    const others = app.server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
+    app.server.removeAllListeners('request')
+    app.server.on('request', (request, response) => {
+      if (app.isClosing() || !answer(app.deps, app.limits, series, request, response)) {
+        for (const other of others) other.call(app.server, request, response)
+      }
+    })
+  },
+  { name: 'memory-first', dependencies: ['closing', 'health', 'limits'] },
+)
+
+type Series = Record<200 | 304, DurationSeries>
+
+/** Answers, or does nothing and returns false. */
+function answer(deps: Deps, limits: Limits, series: Series, request: IncomingMessage, response: ServerResponse): boolean {
+  const startedAtMs = performance.now()
+  const { headers } = request
+  const target = request.method === 'GET' && isPlain(headers) ? targetOf(request.url ?? '') : null
+  if (!target) return false
+  const key = keyOf(deps, headers)
+  if (key === undefined) return false
+  const held = projectOf(deps, key, target.query, headers['x-promptsync-project'])
+  if (!held) return false
+  const plan = knownPlan(deps, held, target.name, target.ref)
+  if (!plan) return false
+  const { mode, bucket } = draw(plan, target.query)
+  const side = servedSide(plan, mode)
+  const finished = side.erased ? undefined : plan.outcomes[mode][chooseBody(side, target.query.tags)]
+  if (!finished) return false
+  const caller = key?.actor.keyId ?? (deps.config.trustProxy === false ? addressKey(request.socket.remoteAddress ?? '') : null)
+  if (caller === null || takeRead(limits, caller) > 0) return false
+  noteRead(deps, held, key)
+  const low = lowReads(limits, caller)
+  const fields = [
+    'x-request-id',
+    typeof headers['x-request-id'] === 'string' ? headers['x-request-id'] : randomUUID(),
+    ...(bucket === null ? [] : ['x-promptsync-bucket', String(bucket)]),
+    ...(low ? Object.entries(rateFields(low)).flat() : []),
+  ]
+  const status = isNotModified(headers['if-none-match'], finished.etag) ? 304 : 200
+  const head = headOf(finished, side.version ?? '', fetchCaching(plan.by))
+  response.writeHead(status, (status === 200 ? head.whole : head.unmodified).concat(fields))
+  response.end(status === 200 ? finished.json : undefined)
+  series[status].observe((performance.now() - startedAtMs) / 1_000)
+  return true
+}
+
+/** Nothing in the headers calls for more than a plain answer as JSON. */
+function isPlain(headers: IncomingMessage['headers']): boolean {
+  const { accept, expect, 'content-length': length, 'transfer-encoding': encoding, 'x-request-id': requestId } = headers
+  if (expect !== undefined || length !== undefined || encoding !== undefined) return false
+  if (requestId !== undefined && !(typeof requestId === 'string' && /^[\w.:-]{1,128}$/.test(requestId))) return false
+  const ifNoneMatch = headers['if-none-match']
+  if (ifNoneMatch !== undefined && ifNoneMatch.length > 200) return false
+  return accept === undefined || accept === '*/*' || accept === 'application/json'
+}
+
+type Target = { name: string; ref: string; query: PlainQuery }
+
+const prefixes = ['/prompts/', '/api/prompts/']
+
+function targetOf(url: string): Target | null {
+  const prefix = prefixes.find((start) => url.startsWith(start))
+  if (prefix === undefined) return null
+  const queryAt = url.indexOf('?')
+  const end = queryAt === -1 ? url.length : queryAt
+  const slash = url.indexOf('/', prefix.length)
+  if (slash === -1 || slash >= end || url.indexOf('/', slash + 1) !== -1) return null
+  const query = parsePlainQuery(queryAt === -1 ? '' : url.slice(queryAt + 1))
+  const name = decode(url.slice(prefix.length, slash))
+  return query && name !== null ? { name, ref: url.slice(slash + 1, end), query } : null
+}
+
+/** The name of a prompt as it was before it was put into a URL. Refs need no encoding. */
+function decode(part: string): string | null {
+  if (!part.includes('%')) return part
+  try {
+    return decodeURIComponent(part)
+  } catch (error) {
+    if (error instanceof URIError) return null
+    throw error
+  }
+}
+
+/** The key that was sent, if it was checked a moment ago and is good; null where none was sent. */
+function keyOf(deps: Deps, { authorization, 'x-api-key': apiKey }: IncomingMessage['headers']): CheckedKey | null | undefined {
+  if (authorization === undefined && apiKey === undefined) return null
+  const secret = authorization === undefined ? apiKey : authorization.startsWith('Bearer ') ? authorization.slice(7) : ''
+  if (typeof secret !== 'string' || secret === '' || secret.length > 512 || secret.includes(' ')) return undefined
+  const key = deps.keys.get(hashHex(secret))
+  if (!key || key.revokedAt !== null) return undefined
+  const nowMs = deps.now().getTime()
+  const isGood = nowMs - key.checkedAtMs < keyRecheckMs && (key.expiresAt === null || key.expiresAt.getTime() > nowMs)
+  return isGood ? key : undefined
+}
+
+/** The project that is asked for, if the key may read it and it was confirmed a moment ago. */
+function projectOf(
+  deps: Deps,
+  key: CheckedKey | null,
+  { project: inQuery }: PlainQuery,
+  inHeader: string | string[] | undefined,
+): HeldProject | null {
+  if (Array.isArray(inHeader) || (inQuery !== undefined && inHeader !== undefined && inQuery !== inHeader)) return null
+  const slug = inQuery ?? inHeader
+  const { actor } = key ?? { actor: anonymous }
+  const { projects, slugs } = deps.cache
+  const own = slug === undefined && actor.projectId !== null
+  const held = projects.get(own ? String(actor.projectId) : (slugs.get(slug ?? 'default') ?? ''))
+  if (!held || held.pointers.isDeleted || !isConfirmed(deps, held, deps.elapsed())) return null
+  const { id, settings } = held.pointers.project
+  if (settings.publicRead) return held
+  const isOwn = actor.projectId === null || actor.projectId === id
+  return isOwn && hasScope(actor, 'prompts:read') ? held : null
+}
+
+const useNotedMs = 1_000
+
+function noteRead({ cache, elapsed, keyUses, now }: Deps, held: HeldProject, key: CheckedKey | null): void {
+  cache.counts.hits.memory += 1
+  held.usedAtMs = elapsed()
+  const id = key?.actor.keyId
+  if (!id) return
+  const last = keyUses.get(id)
+  const at = now()
+  if (!last || at.getTime() - last.getTime() > useNotedMs) keyUses.set(id, at)
+}
+
+/** The fields that are the same for everybody, with those of the body and without. */
+function headOf(finished: Finished, version: string, caching: string): { whole: string[]; unmodified: string[] } {
+  if (finished.head) return finished.head
+  const unmodified = [
+    ...['x-content-type-options', 'nosniff', 'vary', 'Accept, Authorization, X-API-Key, X-Promptsync-Project'],
+    ...['etag', finished.etag, 'cache-control', caching, 'x-promptsync-version', version, 'x-promptsync-source', 'registry'],
+  ]
+  const body = ['content-type', 'application/json; charset=utf-8', 'content-length', String(finished.json.length)]
+  finished.head = { unmodified, whole: [...unmodified, ...body] }
+  return finished.head
+}
