@@ -82,7 +82,7 @@ export async function assembleDeps({ connection, redis, config, log, now, elapse
     pause: createPause(),
     builtins: await loadBuiltins(),
     keys: new LRUCache({ max: keyCacheSize }),
-    cache: createReadCache(config.cacheBytes),
+    cache: createReadCache(config.cacheBytes, elapsed),
     database: createAvailability((state) =>
       log.warn(state === 'away' ? 'The database is away: what is known is served.' : 'The database is back.'),
     ),

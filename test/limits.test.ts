@@ -75,13 +75,17 @@ t.test('while the database is away', async (t) => {
   await takeAway()
   clock.advance(60_000)
 
-  t.test('a key that was good keeps its reads for an hour: built-ins and fallbacks answer', async (t) => {
+  t.test('a key that was good keeps its reads for an hour: what is known, built-ins and fallbacks', async (t) => {
     for (const key of [secret, null]) {
       t.equal((await call('/prompts/meeting/builtin', { key })).status, 200)
-      const { status, body } = await call('/prompts/known/latest?fallback=default', { key })
+      const known = await call('/prompts/known/latest', { key })
+      t.equal(known.body.content, 'x')
+      t.equal(known.headers.get('x-promptsync-source'), 'stale')
+      t.equal(known.headers.get('age'), '60')
+      const { status, body } = await call('/prompts/unknown/latest?fallback=default', { key })
       t.equal(status, 200)
       t.equal(body.source, 'fallback')
-      t.equal((await call('/prompts/known/latest', { key })).body.code, 'database.unavailable')
+      t.equal((await call('/prompts/unknown/latest', { key })).body.code, 'database.unavailable')
     }
   })
 

@@ -66,7 +66,8 @@ function sizeOfProject({ pointers: { aliases, pins, links } }: HeldProject): num
   return 2_000 + (aliases.size + pins.size) * aliasBytes + changed * 150
 }
 
-export function createReadCache(bytes: number): ReadCache {
+/** `elapsed` is the clock that misses are forgotten by. */
+export function createReadCache(bytes: number, elapsed: () => number): ReadCache {
   const forProjects = Math.floor(bytes * projectsPart)
   const forMisses = Math.floor(bytes * missesPart)
   return {
@@ -76,7 +77,7 @@ export function createReadCache(bytes: number): ReadCache {
       maxSize: bytes - forProjects - forMisses,
       sizeCalculation: ({ sizeBytes }, key) => sizeBytes + 2 * key.length,
     }),
-    misses: new LRUCache({ max: Math.max(100, Math.floor(forMisses / missBytes)), ttl: missTtlMs }),
+    misses: new LRUCache({ max: Math.max(100, Math.floor(forMisses / missBytes)), ttl: missTtlMs, perf: { now: elapsed } }),
     flights: createFlights({ concurrent: maxLoads, timeoutMs: loadTimeoutMs }),
     counts: {
       hits: { memory: 0, redis: 0, database: 0 },

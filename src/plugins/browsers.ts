@@ -15,6 +15,8 @@ const exposedHeaders = [
   'ETag',
   'Age',
   'Retry-After',
+  'RateLimit',
+  'RateLimit-Policy',
   'X-Request-Id',
   'X-Promptsync-Version',
   'X-Promptsync-Source',

@@ -11,7 +11,9 @@ export const problemsPlugin = fp(
   async (app) => {
     app.setErrorHandler((error: FastifyError, request, reply) => {
       const problem = toAppError(error, request)
-      if (problem.status >= 500) request.log.error({ err: error, requestId: request.id }, problem.message)
+      // Who sheds says so once: a line a request would add to the load.
+      if (problem.status >= 500 && problem.code !== 'server.busy')
+        request.log.error({ err: error, requestId: request.id }, problem.message)
       return sendProblem(request, reply, problem)
     })
     // Before the body is read: what goes nowhere is not worth parsing.
@@ -98,7 +100,9 @@ const socketProblems: Record<string, [code: ErrorCode, detail: string]> = {
 
 /** Answers what is not even HTTP, by hand: no request exists yet. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // With an answer under way, what is written now would be taken for that.
+  const isAnswering = Boolean((socket as { _httpMessage?: unknown })._httpMessage)
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
     socket.destroy()
     return
   }

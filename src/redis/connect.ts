@@ -82,7 +82,7 @@ export function connectRedis(urls: string[], { log, now = () => performance.now(
     publish: writes.publish,
     subscribe: subscriber.subscribe,
     state: () => ({
-      commands: reading.status === 'ready' ? 'up' : 'down',
+      commands: reads.isConnected() ? 'up' : 'down',
       breaker: breaker.state(),
       subscriber: subscriber.stands() ? 'up' : 'down',
     }),

@@ -8,6 +8,8 @@ import { isLate, within } from './within.js'
 
 export type Reads = {
   get(key: string): Promise<Buffer | null>
+  /** Whether Redis has answered on the connection that stands. */
+  isConnected(): boolean
   /** Whether reads are sent at all. */
   isUsable(): boolean
   stop(): void
@@ -47,11 +49,11 @@ export function createReads(client: Client, { breaker, status, counts, describe,
   /** The key whose read failed: of a Cluster's nodes the one that has it is asked, and not any. */
   let suspect: string | null = null
   let heardAt = Number.NEGATIVE_INFINITY
-
   /** Whether something has answered since it was connected. */
   let isProven = false
 
-  const isUsable = () => isProven && client.status === 'ready' && breaker.state() === 'closed'
+  const isConnected = () => isProven && client.status === 'ready'
+  const isUsable = () => isConnected() && breaker.state() === 'closed'
   const ask = (): Promise<unknown> => {
     if (!isProven) return greet(client)
     return within<unknown>(suspect === null ? client.ping() : client.exists(suspect), readLimitMs)
@@ -116,6 +118,7 @@ export function createReads(client: Client, { breaker, status, counts, describe,
         (error) => failed(key, error),
       )
     },
+    isConnected,
     isUsable,
     stop: heartbeat.stop,
   }

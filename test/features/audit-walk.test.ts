@@ -233,7 +233,16 @@ async function makeWorld(operation: string): Promise<World> {
   return { project, made, send }
 }
 
-type Entry = { actor: string; keyId: string | null; requestId: string; before: unknown; after: unknown }
+type Entry = {
+  project: string | null
+  epoch: bigint | null
+  epochToken: string | null
+  actor: string
+  keyId: string | null
+  requestId: string
+  before: unknown
+  after: unknown
+}
 
 t.test('every operation that may change something is walked', async (t) => {
   t.strictSame(mutatingOperations().sort(), Object.keys(mutations).sort())
@@ -272,12 +281,15 @@ for (const [operation, mutation] of Object.entries(mutations)) {
     if (answer.body.secret) secrets.push(answer.body.secret)
     const entries = await db.auditEntry.findMany({ where: { id: { gt: known } }, omit: { id: true, createdAt: true } })
     t.equal(entries.length, 1)
-    const { before: from, after: to, ...entry } = (entries[0] ?? {}) as Entry
+    const { before: from, after: to, epoch, epochToken, ...entry } = (entries[0] ?? {}) as Entry
     const expected = mutation.entry(world, answer.body)
     t.strictSame(entry, {
       project: operation === 'createProject' ? expected.target : world.project,
       ...{ actor: 'the walker', keyId: walker.id, requestId, action: expected.action, target: expected.target },
     })
+    const raised = await db.project.findUnique({ where: { slug: entry.project ?? '' } })
+    const isOfKeys = expected.action.startsWith('key.')
+    t.strictSame([epoch, epochToken], isOfKeys ? [null, null] : [raised?.epoch, raised?.epochToken], 'the epoch it made')
     compare(t, from, expected.before, 'what was before')
     compare(t, to, expected.after, 'what is after')
     const told = JSON.stringify(entries.map(({ before, after, target }) => [before, after, target]))

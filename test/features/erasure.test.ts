@@ -84,9 +84,10 @@ t.test('on an instance that still believes a key of a deleted project, the key s
   const { project, send, push, remove } = await makeProject()
   await push({ prompts: [{ name: 'x', content: 'x' }] })
   const { id, secret } = await service.createKey({ name: 'bound admin', project, scopes: ['admin'] })
-  const other = await startService(t, { connection: deps.connection })
+  const other = await startService(t, { connection: deps.connection, clock: service.clock })
   t.equal((await other.call('/keys', { key: secret })).body.items.length, 1)
   await remove()
+  service.clock.advance(deps.config.maxStalenessMs + 1)
   for (const path of ['/keys', '/audit', '/projects', '/prompts', `/projects/${project}`]) {
     refused(t, await other.call(path, { key: secret }), 404, 'project.not_found')
   }

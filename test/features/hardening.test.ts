@@ -144,7 +144,7 @@ t.test('origins that are named may call from pages, others not', async (t) => {
       t.equal(headers['access-control-allow-origin'], page)
       t.equal(
         headers['access-control-expose-headers'],
-        'ETag, Age, Retry-After, X-Request-Id, X-Promptsync-Version, X-Promptsync-Source, X-Promptsync-Bucket',
+        'ETag, Age, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, X-Promptsync-Version, X-Promptsync-Source, X-Promptsync-Bucket',
       )
       t.match(headers.vary, /\bOrigin\b/)
     }
