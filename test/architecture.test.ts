@@ -27,7 +27,8 @@ const layers: Record<string, Layer> = {
   config: { files: /^config\.ts$/, local: /^(lib\/|errors\.ts)/, packages: serverAndDrivers },
   lib: { files: /^lib\//, local: /^(lib\/|errors\.ts)/, packages: serverAndDrivers },
   database: { files: /^database\//, local: /^(database\/|lib\/|errors\.ts|generated\/prisma\/)/, packages: server },
-  deps: { files: /^deps\.ts$/, local: /^(database\/|lib\/|config\.ts|errors\.ts)/, packages: server },
+  redis: { files: /^redis\//, local: /^(redis\/|lib\/|errors\.ts)/, packages: serverAndDrivers },
+  deps: { files: /^deps\.ts$/, local: /^(database\/|redis\/|lib\/|config\.ts|errors\.ts)/, packages: server },
   schema: {
     files: /^features\/[^/]+\/[^/]+\.schema\.ts$/,
     local: /^(lib\/|errors\.ts|features\/[^/]+\/[^/]+\.schema\.ts$)/,
@@ -171,6 +172,15 @@ t.test('only the database and what assembles it know its drivers', async (t) => 
     [],
   )
   t.ok(users.includes('database/connect.ts'))
+})
+
+t.test('only the link to Redis and what assembles it know its driver', async (t) => {
+  const users = files.filter((file) => importsOf(file).some(({ target }) => target === 'ioredis'))
+  t.same(
+    users.filter((file) => !/^(redis\/|deps\.ts$)/.test(file)),
+    [],
+  )
+  t.ok(users.includes('redis/client.ts'))
 })
 
 t.test('features and plugins know deps by its types only', async (t) => {

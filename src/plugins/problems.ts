@@ -101,7 +101,7 @@ const socketProblems: Record<string, [code: ErrorCode, detail: string]> = {
 /** Answers what is not even HTTP, by hand: no request exists yet. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
   // With an answer under way, what is written now would be taken for that.
-  const isAnswering = Boolean((socket as { _httpMessage?: unknown })._httpMessage)
+  const isAnswering = error.code?.startsWith('HPE_') && Boolean((socket as { _httpMessage?: unknown })._httpMessage)
   if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
     socket.destroy()
     return

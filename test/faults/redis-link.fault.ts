@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Cluster } from 'ioredis'
 import t from 'tap'
 import { RedisAway } from '../../src/redis/away.js'
 import type { RedisLink } from '../../src/redis/connect.js'
@@ -61,7 +62,7 @@ async function readFor(link: RedisLink, ms: number): Promise<number[]> {
 /** The bound of what a read may cost, with room for a machine that is busy. */
 function costsLittle(t: Pick<typeof import('tap').t, 'ok'>, times: number[], atMostWaiting: number): void {
   const slowest = times.reduce((most, ms) => Math.max(most, ms), 0)
-  const waiting = times.filter((ms) => ms > 20).length
+  const waiting = times.filter((ms) => ms > 40).length
   t.ok(slowest < 90, `the slowest of ${times.length} reads took ${slowest.toFixed(1)} ms`)
   t.ok(waiting <= atMostWaiting, `${waiting} of ${times.length} reads waited`)
 }
@@ -158,7 +159,7 @@ t.test('whatever the network does, few reads wait, and all is well after it', as
     await untilServing(link)
     await proxy.set(fault)
     t.comment(JSON.stringify(fault))
-    costsLittle(t, await readFor(link, 3_000), 2)
+    costsLittle(t, await readFor(link, 2_000), 2)
     await proxy.set('pass')
     const ms = await untilServing(link)
     t.ok(ms < recoveryMs, `it served again after ${Math.round(ms)} ms`)
@@ -231,6 +232,15 @@ t.test('a Cluster of six is read, written, emptied and heard like one server', a
   t.equal(await link.removeAll('many:', waitMs), 100)
   t.equal(await link.removeAll('many:', waitMs), 0)
   t.same(warnings, [])
+
+  await t.test('an ASKING that has no answer does not end the process', async (t) => {
+    const [node] = (link.client as Cluster).nodes('master')
+    node?.disconnect()
+    // As the client does when slots are being moved: nobody looks at what becomes of it.
+    node?.asking()
+    await untilServing(link)
+    t.ok(node)
+  })
 
   await t.test('a master that is frozen costs few reads anything', async (t) => {
     const [node] = cluster.nodes
