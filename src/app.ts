@@ -24,6 +24,7 @@ import { inputPlugin } from './plugins/input.js'
 import { limitsPlugin, type ServerLimits, serverLimits, serverOptions } from './plugins/limits.js'
 import { memoryFirstPlugin } from './plugins/memory-first.js'
 import { methodsPlugin } from './plugins/methods.js'
+import { metricsPlugin } from './plugins/metrics.js'
 import { openapiPlugin } from './plugins/openapi.js'
 import { answerClientError, answerFrameworkError, problemsPlugin } from './plugins/problems.js'
 import { watchPlugin } from './plugins/watch.js'
@@ -67,6 +68,7 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   await app.register(watchPlugin)
   await app.register(openapiPlugin)
   await app.register(healthPlugin)
+  await app.register(metricsPlugin)
   await app.register(memoryFirstPlugin)
 
   await app.register(pushRoutes)

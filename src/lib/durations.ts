@@ -2,6 +2,9 @@
 export type DurationSeries = { readonly labels: Record<string, string>; observe(seconds: number): void; counts(): SeriesCounts }
 type SeriesCounts = { buckets: Float64Array; sumSeconds: number; count: number }
 
+/** Upper bounds in seconds: from what is in memory to what has almost been given up on. */
+export const durationBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const
+
 /** A series of its own for one set of labels. `bounds` are upper bounds in seconds, rising. An observation makes no garbage. */
 export function createDurationSeries(labels: Record<string, string>, bounds: readonly number[]): DurationSeries {
   const buckets = new Float64Array(bounds.length + 1)
@@ -20,7 +23,7 @@ export function createDurationSeries(labels: Record<string, string>, bounds: rea
   }
 }
 
-type Sample = { metricName: string; labels: Record<string, string | number>; value: number }
+export type Sample = { metricName: string; labels: Record<string, string | number>; value: number }
 
 /** The samples of some series as a histogram of that name. */
 export function histogramSamples(name: string, series: Iterable<DurationSeries>, bounds: readonly number[]): Sample[] {

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { AppError } from '../errors.js'
+import { createDurationSeries, type DurationSeries, durationBounds } from './durations.js'
 import { createFlights, type Flights } from './flights.js'
 import type { Plan } from './plan.js'
 import type { Pointers } from './pointers.js'
@@ -31,7 +32,8 @@ export type ReadCounts = {
   hits: { memory: number; redis: number; database: number }
   misses: number
   stale: number
-  loads: { count: number; failed: number; totalMs: number }
+  /** How long loads took. */
+  loads: { done: DurationSeries; failed: DurationSeries }
 }
 
 /** All that an instance keeps to answer reads, within `bytes` in all. */
@@ -83,7 +85,10 @@ export function createReadCache(bytes: number, elapsed: () => number): ReadCache
       hits: { memory: 0, redis: 0, database: 0 },
       misses: 0,
       stale: 0,
-      loads: { count: 0, failed: 0, totalMs: 0 },
+      loads: {
+        done: createDurationSeries({ outcome: 'done' }, durationBounds),
+        failed: createDurationSeries({ outcome: 'failed' }, durationBounds),
+      },
     },
     databaseId: null,
     bytes,

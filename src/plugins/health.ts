@@ -1,43 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
-import { collectDefaultMetrics, type Metric, Registry } from 'prom-client'
 import type { Deps } from '../deps.js'
-import { createDurationSeries, type DurationSeries, histogramSamples } from '../lib/durations.js'
 import { packageVersion } from '../lib/package-version.js'
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    /** Where to note how long requests of a kind took. */
-    durationsOf(method: string, route: string, status: string): DurationSeries
-  }
-}
 
 const checkTimeoutMs = 1_000
 const open = { config: { scope: 'public' as const }, logLevel: 'warn' as const }
 
-/** Whether the process lives, whether it should get traffic, and what it measures. */
+/** Whether the process lives, and whether it should get traffic. */
 export const healthPlugin = fp(
   async (app) => {
-    const registry = new Registry()
-    collectDefaultMetrics({ register: registry })
-    const durations = new Map<string, DurationSeries>()
-    const seriesOf = (method: string, route: string, status: string) => {
-      const key = `${method} ${route} ${status}`
-      const known = durations.get(key)
-      if (known) return known
-      const made = createDurationSeries({ method, route, status }, durationBounds)
-      durations.set(key, made)
-      return made
-    }
-    app.decorate('durationsOf', seriesOf)
-    registry.registerMetric(durationMetric(() => histogramSamples(durationName, durations.values(), durationBounds)))
-    // The pattern of the route, never its parameters: names of tenants do not belong in metrics.
-    app.addHook('onResponse', (request, reply, done) => {
-      seriesOf(request.method, request.routeOptions.url ?? 'none', String(reply.statusCode)).observe(reply.elapsedTime / 1_000)
-      done()
-    })
-    app.addHook('onClose', async () => registry.clear())
-
     app.get('/livez', { ...open, schema: { ...summary('getLivez', 'Whether the process lives') } }, async () => ({
       status: 'ok',
     }))
@@ -47,7 +18,7 @@ export const healthPlugin = fp(
       { ...open, schema: { ...summary('getReadyz', 'Whether to send traffic here') } },
       async (_request, reply) => {
         if (app.isClosing()) return reply.code(503).header('retry-after', '5').send({ status: 'closing' })
-        return { status: statusOf(await checkDatabase(app.deps)) }
+        return { status: statusOf(await checkDependencies(app.deps)) }
       },
     )
 
@@ -55,39 +26,36 @@ export const healthPlugin = fp(
       '/health',
       { ...open, schema: { ...summary('getHealth', 'The state of the instance and what it depends on') } },
       async () => {
-        const database = await checkDatabase(app.deps)
+        const dependencies = await checkDependencies(app.deps)
         return {
-          status: statusOf(database),
+          status: statusOf(dependencies),
           version: packageVersion,
           uptimeSeconds: Math.floor(process.uptime()),
-          dependencies: { database: { kind: app.deps.connection.kind, status: database } },
+          dependencies,
         }
       },
-    )
-
-    app.get('/metrics', { ...open, schema: { ...summary('getMetrics', 'Metrics for Prometheus') } }, async (_request, reply) =>
-      reply.type(registry.contentType).send(await registry.metrics()),
     )
   },
   { name: 'health' },
 )
 
-const durationName = 'promptsync_http_request_duration_seconds'
-const durationBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
-
-/** A histogram that is counted by us, since counting every read through the library would cost as much as the read. */
-function durationMetric(values: () => object[]): Metric {
-  const help = 'How long requests took, by method, route pattern and status.'
-  const metric = { name: durationName, help, type: 'histogram', aggregator: 'sum' }
-  return { ...metric, get: async () => ({ ...metric, values: values() }), reset: () => undefined } as unknown as Metric
-}
-
 function summary(operationId: string, text: string) {
   return { operationId, summary: text, tags: ['operations'] }
 }
 
-function statusOf(database: 'up' | 'down'): 'ok' | 'degraded' {
-  return database === 'up' ? 'ok' : 'degraded'
+type Status = 'up' | 'down'
+type Dependencies = { database: { kind: string; status: Status }; redis?: { status: Status } }
+
+function statusOf({ database, redis }: Dependencies): 'ok' | 'degraded' {
+  return database.status === 'up' && redis?.status !== 'down' ? 'ok' : 'degraded'
+}
+
+async function checkDependencies(deps: Deps): Promise<Dependencies> {
+  const { connection, redis } = deps
+  const database = { kind: connection.kind, status: await checkDatabase(deps) }
+  if (!redis) return { database }
+  const { commands, subscriber } = redis.state()
+  return { database, redis: { status: commands === 'up' && subscriber === 'up' ? 'up' : 'down' } }
 }
 
 async function checkDatabase({ db }: Deps): Promise<'up' | 'down'> {

@@ -34,7 +34,7 @@ export const memoryFirstPlugin = fp(
       }
     })
   },
-  { name: 'memory-first', dependencies: ['closing', 'health', 'limits'] },
+  { name: 'memory-first', dependencies: ['closing', 'metrics', 'limits'] },
 )
 
 type Series = Record<200 | 304, DurationSeries>

@@ -4,7 +4,7 @@ import { AppError } from '../../errors.js'
 import type { CheckedKey, Scope } from '../../lib/access.js'
 import type { ProjectRow } from '../../lib/pointers.js'
 import type { HeldProject } from '../../lib/read-cache.js'
-import { databaseAway, isAway, readDatabase } from './database.service.js'
+import { databaseAway, isAway, loadOnce, readDatabase } from './database.service.js'
 import { confirm, confirmWaitMs, hold, holdShared, refresh } from './held-projects.service.js'
 import { type FoundRow, keepFound, readAllValues } from './plans.service.js'
 import { findSharedPointers } from './shared.service.js'
@@ -34,7 +34,7 @@ export type KeyRow = {
 
 /** Whether an error says that the database could not be asked. */
 export function isUnavailable(error: unknown): boolean {
-  return isAway(error) || (error instanceof AppError && error.code === 'database.unavailable')
+  return isAway(error) || (error instanceof AppError && ['database.unavailable', 'read.busy'].includes(error.code))
 }
 
 /** What is known already is not waited for any longer. */
@@ -81,7 +81,7 @@ export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKe
   const known = knownMissing(deps, cold)
   if (known) return known
   const what = `cold ${hash} ${slug} ${id} ${prompt?.ref} ${prompt?.name}`
-  return deps.cache.flights.run(what, async () => {
+  return loadOnce(deps, what, async () => {
     const [startedAtMs, nowMs] = [deps.elapsed(), deps.now().getTime()]
     const bytes = hash === null ? null : Buffer.from(hash, 'hex')
     const values = readAllValues({ hash: bytes, slug, id }, null, prompt)

@@ -16,9 +16,23 @@ export function databaseAway(cause?: unknown): AppError {
   )
 }
 
+/**
+ * Runs a load, or waits for the one under way for the same key. Throws a 503 where too many are under way, or where it takes
+ * too long.
+ */
+export async function loadOnce<T>({ cache }: Deps, key: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await cache.flights.run(key, work)
+  } catch (error) {
+    if (error instanceof LoadsFull) throw tryLater('read.busy', `${error.message} Try again.`, 1, error)
+    if (error instanceof LoadTimeout) throw databaseAway(error)
+    throw error
+  }
+}
+
 /** Whether a read failed because it could not be asked, so that what is known may be answered instead. */
 export function isAway(error: unknown): boolean {
-  return isConnectionLoss(error) || isIncapacity(error) || error instanceof LoadTimeout || error instanceof LoadsFull
+  return isConnectionLoss(error) || isIncapacity(error)
 }
 
 /**
@@ -32,20 +46,18 @@ export async function readDatabase<T>(deps: Deps, statement: Statement, values: 
 
 /** The same, to find out whether it is back. */
 export async function askDatabase<T>(deps: Deps, statement: Statement, values: unknown[]): Promise<T | null> {
-  const { loads } = deps.cache.counts
-  const startedAtMs = deps.elapsed()
-  loads.count += 1
+  const { done, failed } = deps.cache.counts.loads
+  const startedAtMs = performance.now()
   try {
     const answer = await readAgain(deps, statement, values)
+    done.observe((performance.now() - startedAtMs) / 1_000)
     deps.database.succeeded()
     return answer === null ? null : JSON.parse(answer)
   } catch (error) {
-    loads.failed += 1
+    failed.observe((performance.now() - startedAtMs) / 1_000)
     if (!isAway(error)) throw error
     deps.database.failed()
     throw databaseAway(error)
-  } finally {
-    loads.totalMs += deps.elapsed() - startedAtMs
   }
 }
 

@@ -25,7 +25,7 @@ import {
 import { type HeldProject, keepPlan, planKey, recordKey } from '../../lib/read-cache.js'
 import type { Erased, VersionRecord } from '../../lib/version-record.js'
 import { loadInRelease, notInRelease, resolveRef } from '../prompts/resolve.service.js'
-import { readDatabase } from './database.service.js'
+import { loadOnce, readDatabase } from './database.service.js'
 import { refresh } from './held-projects.service.js'
 import { findVariables, toRecord, type VersionRow } from './records.service.js'
 import { findShared, findSharedRef, type SharedRef, share, shareRef } from './shared.service.js'
@@ -126,8 +126,8 @@ async function loadSide(
 }
 
 /** One load at a time of each content; the flights tell those of one project and purge from others. */
-function load<T>({ cache }: Deps, { project, purges }: Pointers, what: string, work: () => Promise<T>): Promise<T> {
-  return cache.flights.run(`${project.id} ${purges} ${what}`, work)
+function load<T>(deps: Deps, { project, purges }: Pointers, what: string, work: () => Promise<T>): Promise<T> {
+  return loadOnce(deps, `${project.id} ${purges} ${what}`, work)
 }
 
 function keepRecord({ cache }: Deps, pointers: Pointers, record: VersionRecord): VersionRecord {
