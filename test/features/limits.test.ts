@@ -11,7 +11,7 @@ import type { RedisLink } from '../../src/redis/connect.js'
 import { openLink, redisUrl } from '../helpers/redis.js'
 import { startService, type Teardown } from '../helpers/service.js'
 
-const service = await startService(t)
+const service = await startService(t, { env: { REDIS_URL: '' } })
 await service.push({ alias: 'dev', prompts: [{ name: 'x', content: 'Hello {{ name }}' }] })
 await service.call('/projects/default', { method: 'PATCH', body: { settings: { publicRead: true } } })
 const reader = await service.createKey({ name: 'reader', scopes: ['prompts:read'] })

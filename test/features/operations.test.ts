@@ -47,7 +47,7 @@ t.test('liveness, readiness and health answer anybody', async (t) => {
     t.equal(body.status, 'ok', path)
   }
   const { body } = await call('/health', { key: null })
-  t.strictSame(body.dependencies, { database: { kind: isPostgres ? 'postgres' : 'embedded', status: 'up' } })
+  t.strictSame(body.dependencies.database, { kind: isPostgres ? 'postgres' : 'embedded', status: 'up' })
   t.match(body.version, /^\d+\.\d+\.\d+/)
   t.equal(typeof body.uptimeSeconds, 'number')
 })

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import pino from 'pino'
@@ -11,7 +12,7 @@ import { type Connection, connectPostgres, embeddedConnection } from '../../src/
 import { assembleDeps, type Deps } from '../../src/deps.js'
 import { prepareDatabase } from '../../src/features/keys/first-key.service.js'
 import type { App } from '../../src/http.js'
-import { connectRedis } from '../../src/redis/connect.js'
+import { connectRedis, type RedisLink } from '../../src/redis/connect.js'
 import { templateDatabase, templateFile } from './template.js'
 
 /** Anything that can be told to clean up: a tap test. */
@@ -58,8 +59,7 @@ export async function openDatabase(t: Teardown): Promise<Connection> {
     t.teardown(() => connection.close())
     return connection
   }
-  const url = await createPostgresDatabase(t)
-  const connection = await connectPostgres(url)
+  const connection = await connectPostgres(await createPostgresDatabase(t))
   t.teardown(() => connection.close())
   return connection
 }
@@ -72,6 +72,8 @@ export async function createPostgresDatabase(t: Teardown): Promise<string> {
   t.teardown(() => onServer(serverUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
   const url = new URL(serverUrl)
   url.pathname = `/${name}`
+  // Copies of one database that share a Redis are installations of their own all the same.
+  await onServer(url.href, 'UPDATE database_identity SET id = gen_random_uuid()')
   return url.href
 }
 
@@ -104,6 +106,7 @@ export async function startService(t: Teardown, overrides: Overrides = {}): Prom
     PROMPTSYNC_DATA_DIR: directory,
     PROMPTSYNC_ADMIN_KEY: adminKey,
     PORT: '0',
+    ...(process.env.TEST_REDIS_URL ? { REDIS_URL: process.env.TEST_REDIS_URL } : {}),
     ...overrides.env,
   })
   const connection = overrides.connection ?? (await openDatabase(t))
@@ -115,7 +118,24 @@ export async function startService(t: Teardown, overrides: Overrides = {}): Prom
   const app = await buildApp(deps)
   t.teardown(() => app.close())
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  if (redis && isTestRedis(config)) await untilUp(redis)
   return { app, deps, url, adminKey, clock, ...callers(url, adminKey, deps) }
+}
+
+function isTestRedis({ redisUrls }: Config): boolean {
+  return redisUrls[0] === process.env.TEST_REDIS_URL
+}
+
+const pollMs = 5
+const upTimeoutMs = 10_000
+
+/** What a test counts or hears is to come from one place from its first call on. */
+async function untilUp(redis: RedisLink): Promise<void> {
+  const deadline = performance.now() + upTimeoutMs
+  while (redis.state().commands !== 'up' || redis.state().subscriber !== 'up') {
+    if (performance.now() > deadline) throw new Error('The Redis of TEST_REDIS_URL does not answer.')
+    await delay(pollMs)
+  }
 }
 
 function callers(url: string, adminKey: string, deps: Deps) {
