@@ -7,11 +7,11 @@ import { invalid } from '../lib/validation.js'
 /** Queries and bodies are decoded strictly: what is no UTF-8 is refused instead of being taken for something else. */
 export const inputPlugin = fp(
   async (app) => {
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', (request, _reply, done) => {
       const { url = '' } = request.raw
-      if (url.includes('?') && !isDecodable(url.slice(url.indexOf('?')))) {
-        throw new AppError('request.malformed', 'The query holds a malformed percent-encoding. Encode values as UTF-8.')
-      }
+      const isMalformed = url.includes('?') && !isDecodable(url.slice(url.indexOf('?')))
+      const refusal = 'The query holds a malformed percent-encoding. Encode values as UTF-8.'
+      done(isMalformed ? new AppError('request.malformed', refusal) : undefined)
     })
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>

@@ -17,9 +17,7 @@ export const problemsPlugin = fp(
       return sendProblem(request, reply, problem)
     })
     // Before the body is read: what goes nowhere is not worth parsing.
-    app.addHook('onRequest', async (request) => {
-      if (request.is404) throw unknownRoute(request)
-    })
+    app.addHook('onRequest', (request, _reply, done) => done(request.is404 ? unknownRoute(request) : undefined))
     app.setNotFoundHandler((request, reply) => sendProblem(request, reply, unknownRoute(request)))
   },
   { name: 'problems' },

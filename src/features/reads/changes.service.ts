@@ -1,8 +1,7 @@
 import { z } from 'zod'
 import type { Deps } from '../../deps.js'
 import type { Project } from '../../lib/access.js'
-import { forgetContents } from '../../lib/read-cache.js'
-import { outdate, refresh } from './held-projects.service.js'
+import { forgetErased, outdate, refresh } from './held-projects.service.js'
 import { eraseShared } from './shared.service.js'
 
 /** What instances tell each other: that a project changed, or that a key was revoked. They read what changed themselves. */
@@ -40,8 +39,7 @@ export async function noteWritten(deps: Deps, { id, slug }: Pick<Project, 'id' |
 
 /** After contents of a project were erased: they go from the shared cache as well. */
 export async function noteErased(deps: Deps, project: Project, purgesBefore: number): Promise<void> {
-  forgetContents(deps.cache, `${project.id}`)
-  deps.renderable.clear()
+  forgetErased(deps, `${project.id}`)
   await eraseShared(deps, { project, purges: purgesBefore }).catch((err: unknown) =>
     deps.log.warn(
       { err },
@@ -81,10 +79,7 @@ function hearChange(deps: Deps, message: Extract<Message, { project: string }>):
   if (!held || (held.pointers.token === message.token && message.token !== null)) return
   const { epoch, purges } = held.pointers
   if (message.epoch !== null && message.epoch < epoch) return
-  if (message.purges !== null && message.purges > purges) {
-    forgetContents(deps.cache, message.project)
-    deps.renderable.clear()
-  }
+  if (message.purges !== null && message.purges > purges) forgetErased(deps, message.project)
   outdate(deps, held, 'others')
   refresh(deps, held).catch((err: unknown) => deps.log.debug({ err }, 'An announced change could not be read yet.'))
 }

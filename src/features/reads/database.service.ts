@@ -5,7 +5,7 @@ import { type AppError, tryLater } from '../../errors.js'
 import { LoadsFull, LoadTimeout } from '../../lib/flights.js'
 
 /** A read of the database takes no longer. */
-const readTimeoutMs = 2_000
+export const readTimeoutMs = 2_000
 
 export function databaseAway(cause?: unknown): AppError {
   return tryLater(
@@ -45,11 +45,16 @@ export async function readDatabase<T>(deps: Deps, statement: Statement, values: 
 }
 
 /** The same, to find out whether it is back. */
-export async function askDatabase<T>(deps: Deps, statement: Statement, values: unknown[]): Promise<T | null> {
+export async function askDatabase<T>(
+  deps: Deps,
+  statement: Statement,
+  values: unknown[],
+  timeoutMs: number = readTimeoutMs,
+): Promise<T | null> {
   const { done, failed } = deps.cache.counts.loads
   const startedAtMs = performance.now()
   try {
-    const answer = await readAgain(deps, statement, values)
+    const answer = await readTwice(deps, statement, values, timeoutMs)
     done.observe((performance.now() - startedAtMs) / 1_000)
     deps.database.succeeded()
     return answer === null ? null : JSON.parse(answer)
@@ -62,11 +67,16 @@ export async function askDatabase<T>(deps: Deps, statement: Statement, values: u
 }
 
 /** A connection that a restart of the server left behind says nothing of the server: the next one is asked. */
-async function readAgain({ connection }: Deps, statement: Statement, values: unknown[]): Promise<string | null> {
+async function readTwice(
+  { connection }: Deps,
+  statement: Statement,
+  values: unknown[],
+  timeoutMs: number,
+): Promise<string | null> {
   try {
-    return await connection.read(statement, values, readTimeoutMs)
+    return await connection.read(statement, values, timeoutMs)
   } catch (error) {
     if (!isConnectionLoss(error) || /timeout/i.test(String(error))) throw error
-    return connection.read(statement, values, readTimeoutMs)
+    return connection.read(statement, values, timeoutMs)
   }
 }

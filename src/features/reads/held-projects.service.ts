@@ -103,7 +103,7 @@ async function readChanges(deps: Deps, held: HeldProject): Promise<void> {
 function vanish(deps: Deps, held: HeldProject, startedAtMs: number): void {
   const { project } = held.pointers
   held.pointers = { ...held.pointers, isDeleted: true }
-  forgetContents(deps.cache, `${project.id}`)
+  forgetErased(deps, `${project.id}`)
   deps.cache.projects.delete(`${project.id}`)
   deps.cache.slugs.delete(project.slug)
   noteConfirmed(deps, held, startedAtMs)
@@ -128,12 +128,18 @@ async function adopt(deps: Deps, held: HeldProject, row: ProjectRow, startedAtMs
   if (Number(row.epoch) < before.epoch && startedAtMs <= held.confirmedByMs) return
   const read = toPointers(row, before)
   const after = read.era === before.era ? await connected(deps, before, read) : read
-  if (after.purges !== before.purges || after.isDeleted) forgetContents(deps.cache, row.id)
+  if (after.purges !== before.purges || after.isDeleted) forgetErased(deps, row.id)
   for (const name of row.names ?? []) deps.cache.entries.delete(planKey(row.id, name, 'latest'))
   held.pointers = after
   noteConfirmed(deps, held, startedAtMs)
   keepHeld(deps, held)
   for (const listener of held.listeners) listener()
+}
+
+/** What was erased stays in no memory, nor what was made of it. */
+export function forgetErased({ cache, renderable }: Deps, projectId: string): void {
+  forgetContents(cache, projectId)
+  renderable.clear()
 }
 
 /** Finds out what differs between releases that take each other's place, so that only that has to be loaded. */

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.js'
 import type { HeldProject } from '../../lib/read-cache.js'
 import { type KeyRow, keepKey, keyRecheckMs } from './access.service.js'
 import { channelOf, hearMessage } from './changes.service.js'
-import { askDatabase } from './database.service.js'
+import { askDatabase, readTimeoutMs } from './database.service.js'
 import { isSame, noteConfirmed, refresh } from './held-projects.service.js'
 import { readEpochs, readIdentity } from './statements.service.js'
 
@@ -52,7 +52,7 @@ async function check(deps: Deps, intervalMs: number): Promise<void> {
   const due = dueProjects(deps, nowMs, wasAway ? 0 : intervalMs)
   const hashes = dueKeys(deps)
   if (due.length === 0 && hashes.length === 0 && !wasAway) return
-  await readAgain(deps, due, hashes)
+  await confirmAll(deps, due, hashes)
 }
 
 /** From here on the shared cache is used: what tells this database from others is known. */
@@ -68,7 +68,7 @@ async function identify(deps: Deps): Promise<void> {
 }
 
 function catchUp(deps: Deps): void {
-  readAgain(deps, dueProjects(deps, deps.elapsed(), 0), []).catch((err: unknown) =>
+  confirmAll(deps, dueProjects(deps, deps.elapsed(), 0), []).catch((err: unknown) =>
     deps.log.debug({ err }, 'What was announced meanwhile could not be read.'),
   )
 }
@@ -94,10 +94,12 @@ function dueKeys({ keys, now }: Deps): Buffer[] {
 
 type EpochsRow = { projects: { id: string; epoch: string; token: string }[]; keys: KeyRow[] }
 
-async function readAgain(deps: Deps, due: HeldProject[], hashes: Buffer[]): Promise<void> {
+async function confirmAll(deps: Deps, due: HeldProject[], hashes: Buffer[]): Promise<void> {
   const [startedAtMs, nowMs] = [deps.elapsed(), deps.now().getTime()]
   const ids = due.map(({ pointers }) => `${pointers.project.id}`)
-  const answer = await askDatabase<EpochsRow>(deps, readEpochs, [ids, hashes])
+  // Found out in time, nobody has to wait for a database that does not answer.
+  const timeoutMs = Math.min(readTimeoutMs, deps.config.maxStalenessMs / 2)
+  const answer = await askDatabase<EpochsRow>(deps, readEpochs, [ids, hashes], timeoutMs)
   for (const row of answer?.keys ?? []) keepKey(deps, row, nowMs)
   const epochs = new Map(answer?.projects.map((row) => [row.id, row]))
   const changed = due.filter((held) => {
