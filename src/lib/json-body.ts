@@ -43,14 +43,12 @@ const maxOutsideValues = 50_000
 export async function parseJsonBody(bytes: Uint8Array, pause: Pause): Promise<unknown> {
   if (bytes.length === 0) throw new AppError('body.malformed', 'The body is empty. Send a JSON object.')
   const { elements, isSuspectOutside, lostNumber } = await scan(bytes, pause)
-  // A byte order mark counts only at the very start, where the parser strips it.
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-  const nonce = randomBytes(9).toString('base64')
-  const skeleton = parseText(await skeletonOf(decoder, bytes, elements, nonce, pause), 0)
+  const nonce = elements.length === 0 ? '' : randomBytes(9).toString('base64')
+  const skeleton = parseText(await skeletonOf(bytes, elements, nonce, pause), 0)
   const values: unknown[] = []
   const suspects: { value: unknown; index: number }[] = []
   for (const [index, { start, end, isSuspect }] of elements.entries()) {
-    const value = parseText(decodePiece(decoder, bytes, start, end), start)
+    const value = parseText(decodePiece(bytes, start, end), start)
     values.push(value)
     if (isSuspect) suspects.push({ value, index })
     await pause()
@@ -171,21 +169,15 @@ function isSuspectEscape(bytes: Uint8Array, index: number): boolean {
 }
 
 /** The body with each found element replaced by a text that no client can have foreseen. */
-async function skeletonOf(
-  decoder: TextDecoder,
-  bytes: Uint8Array,
-  elements: Range[],
-  nonce: string,
-  pause: Pause,
-): Promise<string> {
+async function skeletonOf(bytes: Uint8Array, elements: Range[], nonce: string, pause: Pause): Promise<string> {
   const pieces: string[] = []
   let at = 0
   for (const [index, { start, end }] of elements.entries()) {
-    pieces.push(decodePiece(decoder, bytes, at, start), `"${nonce}${index}"`)
+    pieces.push(decodePiece(bytes, at, start), `"${nonce}${index}"`)
     at = end
     await pause()
   }
-  return pieces.join('') + decodePiece(decoder, bytes, at, bytes.length)
+  return pieces.join('') + decodePiece(bytes, at, bytes.length)
 }
 
 /** Puts the elements into their places and answers the path of each. */
@@ -204,7 +196,10 @@ function fill(skeleton: unknown, values: unknown[], nonce: string): string[] {
   return places
 }
 
-function decodePiece(decoder: TextDecoder, bytes: Uint8Array, start: number, end: number): string {
+/** A byte order mark counts only at the very start, where the parser strips it. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function decodePiece(bytes: Uint8Array, start: number, end: number): string {
   if (start === end) return ''
   try {
     return decoder.decode(bytes.subarray(start, end))

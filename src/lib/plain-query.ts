@@ -20,6 +20,7 @@ export function parsePlainQuery(text: string): PlainQuery | null {
   let tags = 0
   for (const pair of text.split('&')) {
     const equals = pair.indexOf('=')
+    if (equals === -1) return null
     const value = pair.slice(equals + 1)
     switch (pair.slice(0, equals)) {
       case 'key':

@@ -23,6 +23,8 @@ export type Finished = {
   text?: { bytes: Buffer; etag: string } | null
   /** The header fields it is sent with, once it was: with those of the body and without. */
   head?: { whole: string[]; unmodified: string[] }
+  /** What renderings of it have in common, once there was one. */
+  rendering?: { key: string; head: string }
 }
 
 /** Whether a canary counts for a request, and the side it drew. */

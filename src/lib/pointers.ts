@@ -79,8 +79,9 @@ export function nextEra(): number {
   return eras
 }
 
-/** Links are kept for so many releases; those before are loaded anew. */
+/** Links are kept for so many releases, and so many changes in all; what came before is loaded anew. */
 const maxLinks = 32
+const maxLinkedChanges = 20_000
 
 export function pinKey(name: string, ref: string): string {
   return `${ref}\n${name}`
@@ -151,9 +152,16 @@ export function unlinked(before: Pointers, after: Pointers): { from: ReleasePoin
   return [...pairs.values()]
 }
 
+/** Adds links, and drops the oldest that there is no room for. Pure. */
 export function withLinks(pointers: Pointers, links: ReadonlyMap<string, ReleaseLink>): Pointers {
-  const all = [...pointers.links, ...links].slice(-maxLinks)
-  return { ...pointers, links: new Map(all) }
+  const newestFirst = [...pointers.links, ...links].slice(-maxLinks).reverse()
+  let changes = 0
+  const tooMany = newestFirst.findIndex(([, { changed }]) => {
+    changes += changed.size
+    return changes > maxLinkedChanges
+  })
+  const kept = tooMany === -1 ? newestFirst : newestFirst.slice(0, tooMany)
+  return { ...pointers, links: new Map(kept.reverse()) }
 }
 
 /**

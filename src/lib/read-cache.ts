@@ -46,6 +46,8 @@ export type ReadCache = {
   entries: LRUCache<string, Plan | VersionRecord>
   misses: LRUCache<string, Miss>
   flights: Flights
+  /** How often something was written here, or announced: what was read before that is not to be kept as if it were of after. */
+  changes: number
   counts: ReadCounts
   /** What tells this database from others in a shared Redis; null until it is known. */
   databaseId: string | null
@@ -81,6 +83,7 @@ export function createReadCache(bytes: number, elapsed: () => number): ReadCache
     }),
     misses: new LRUCache({ max: Math.max(100, Math.floor(forMisses / missBytes)), ttl: missTtlMs, perf: { now: elapsed } }),
     flights: createFlights({ concurrent: maxLoads, timeoutMs: loadTimeoutMs }),
+    changes: 0,
     counts: {
       hits: { memory: 0, redis: 0, database: 0 },
       misses: 0,

@@ -5,7 +5,7 @@ import type { CheckedKey, Scope } from '../../lib/access.js'
 import type { ProjectRow } from '../../lib/pointers.js'
 import type { HeldProject } from '../../lib/read-cache.js'
 import { databaseAway, isAway, loadOnce, readDatabase } from './database.service.js'
-import { confirm, confirmWaitMs, hold, holdShared, refresh } from './held-projects.service.js'
+import { confirm, confirmWaitMs, hold, holdShared, outdate, refresh } from './held-projects.service.js'
 import { type FoundRow, keepFound, readAllValues } from './plans.service.js'
 import { findSharedPointers } from './shared.service.js'
 import { readAll } from './statements.service.js'
@@ -80,7 +80,9 @@ export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKe
   const prompt = cold.prompt()
   const known = knownMissing(deps, cold)
   if (known) return known
-  const what = `cold ${hash} ${slug} ${id} ${prompt?.ref} ${prompt?.name}`
+  // Who asks after a write does not wait for a read that began before it.
+  const { changes } = deps.cache
+  const what = `cold ${changes} ${hash} ${slug} ${id} ${prompt?.ref} ${prompt?.name}`
   return loadOnce(deps, what, async () => {
     const [startedAtMs, nowMs] = [deps.elapsed(), deps.now().getTime()]
     const bytes = hash === null ? null : Buffer.from(hash, 'hex')
@@ -90,11 +92,15 @@ export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKe
       readAll,
       values,
     )
-    const key = answer?.key ? keepKey(deps, answer.key, nowMs) : null
+    // A key that was revoked meanwhile may be in nobody's memory yet, so that nothing tells of it but this.
+    const isOvertaken = deps.cache.changes !== changes
+    const keyRow = answer?.key ?? null
+    const key = keyRow && (isOvertaken ? toCheckedKey(keyRow, nowMs) : keepKey(deps, keyRow, nowMs))
     if (hash !== null && !key) noteMissing(deps, `key ${hash}`)
-    const held = answer?.project ? await adoptProject(deps, answer.project, startedAtMs) : null
-    if (slug !== null && !held) noteMissing(deps, `slug ${slug}`)
-    if (held && prompt && answer?.found && held.confirmedAtMs === startedAtMs)
+    const row = answer?.project ?? null
+    const held = row && (await adoptProject(deps, row, startedAtMs, isOvertaken ? 'overtaken' : 'current'))
+    if (slug !== null && !held && !isOvertaken) noteMissing(deps, `slug ${slug}`)
+    if (prompt && answer?.found && held?.pointers.token === row?.token && held)
       keepFound(deps, held.pointers, prompt, answer.found)
     return { key, held }
   })
@@ -111,12 +117,21 @@ function knownMissing({ cache }: Deps, { hash, slug }: Cold): { key: null; held:
   return isMissing ? { key: null, held: null } : null
 }
 
-/** Of a project that is held already, a whole reading tells no more than that it is to be refreshed. */
-async function adoptProject(deps: Deps, row: ProjectRow, startedAtMs: number): Promise<HeldProject | null> {
+/**
+ * Of a project that is held already, a whole reading tells no more than that it is to be refreshed. So it is with one that
+ * something was written after: what was written may have been to this project.
+ */
+async function adoptProject(
+  deps: Deps,
+  row: ProjectRow,
+  startedAtMs: number,
+  reading: 'current' | 'overtaken',
+): Promise<HeldProject | null> {
   if (row.kind === 'same') return null
-  const held = deps.cache.projects.get(row.id)
-  if (!held) return hold(deps, row, startedAtMs)
-  if (held.pointers.token !== row.token) await refresh(deps, held)
+  const known = deps.cache.projects.get(row.id)
+  const held = known ?? hold(deps, row, startedAtMs)
+  if (!known && reading === 'overtaken') outdate(deps, held, 'us')
+  if (held.pointers.token !== row.token || held.outdated !== null) await refresh(deps, held)
   return held
 }
 
@@ -143,6 +158,7 @@ async function loadHeld(deps: Deps, wanted: Wanted): Promise<HeldProject | null>
     const { id, slug } = wanted
     const pointers = await findSharedPointers(deps, id === null ? { slug: slug ?? 'default' } : { id })
     if (!pointers || pointers.isDeleted) throw error
-    return holdShared(deps, pointers)
+    // Whatever was read meanwhile is no older.
+    return deps.cache.projects.get(`${pointers.project.id}`) ?? holdShared(deps, pointers)
   }
 }

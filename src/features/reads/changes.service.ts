@@ -27,13 +27,15 @@ function announce(deps: Deps, message: Message): void {
  */
 export async function noteWritten(deps: Deps, { id, slug }: Pick<Project, 'id' | 'slug'>): Promise<void> {
   const { projects, misses } = deps.cache
+  deps.cache.changes += 1
   misses.delete(`slug ${slug}`)
   const held = projects.get(`${id}`)
   if (held) {
     outdate(deps, held, 'us')
     await refresh(deps, held).catch((err: unknown) => deps.log.warn({ err }, 'A project could not be read back after a write.'))
   }
-  const { epoch = null, token = null, purges = null } = held?.pointers ?? {}
+  // What is still held of before would tell the others that they have nothing to read.
+  const { epoch = null, token = null, purges = null } = (held?.outdated === null && held.pointers) || {}
   announce(deps, { project: `${id}`, epoch, token, purges })
 }
 
@@ -50,6 +52,7 @@ export async function noteErased(deps: Deps, project: Project, purgesBefore: num
 
 /** After a write whose outcome is unknown: the project is read again before anything of it is served unmarked. */
 export function noteUnknown(deps: Deps, { id }: Pick<Project, 'id'>): void {
+  deps.cache.changes += 1
   const held = deps.cache.projects.get(`${id}`)
   if (held) outdate(deps, held, 'us')
   announce(deps, { project: `${id}`, epoch: null, token: null, purges: null })
@@ -61,7 +64,8 @@ export function noteRevoked(deps: Deps, hash: string): void {
   announce(deps, { key: hash })
 }
 
-function markRevoked({ keys, now }: Deps, hash: string): void {
+function markRevoked({ cache, keys, now }: Deps, hash: string): void {
+  cache.changes += 1
   const known = keys.get(hash)
   if (known) keys.set(hash, { ...known, revokedAt: now() })
 }
@@ -75,6 +79,7 @@ export function hearMessage(deps: Deps, text: string): void {
 }
 
 function hearChange(deps: Deps, message: Extract<Message, { project: string }>): void {
+  deps.cache.changes += 1
   const held = deps.cache.projects.get(message.project)
   if (!held || (held.pointers.token === message.token && message.token !== null)) return
   const { epoch, purges } = held.pointers

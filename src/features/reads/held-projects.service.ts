@@ -40,6 +40,11 @@ function keepHeld(deps: Deps, held: HeldProject): void {
   const { id, slug } = held.pointers.project
   deps.cache.projects.delete(`${id}`)
   deps.cache.projects.set(`${id}`, held)
+  if (!deps.cache.projects.has(`${id}`)) {
+    // Links are the only part of it that can be done without.
+    held.pointers = { ...held.pointers, links: new Map() }
+    deps.cache.projects.set(`${id}`, held)
+  }
   deps.cache.slugs.set(slug, `${id}`)
   sharePointers(deps, held.pointers)
 }
@@ -94,6 +99,9 @@ async function readChanges(deps: Deps, held: HeldProject): Promise<void> {
   const startedAtMs = deps.elapsed()
   const { outdated } = held
   const row = await readDatabase<ProjectRow>(deps, readProject, [`${project.id}`, epoch, token])
+  // An answer of before may come late; only one that was asked for since tells that the database went back.
+  const isLate = row !== null && Number(row.epoch) < held.pointers.epoch && startedAtMs <= held.confirmedByMs
+  if (isLate) return
   if (row) await adopt(deps, held, row, startedAtMs)
   else vanish(deps, held, startedAtMs)
   if (held.outdated === outdated) held.outdated = null
@@ -124,11 +132,10 @@ export function noteConfirmed(deps: Deps, held: HeldProject, startedAtMs: number
 async function adopt(deps: Deps, held: HeldProject, row: ProjectRow, startedAtMs: number): Promise<void> {
   const before = held.pointers
   if (row.kind === 'same') return noteConfirmed(deps, held, startedAtMs)
-  // An answer of before may come late; only one that was asked for since tells that the database went back.
-  if (Number(row.epoch) < before.epoch && startedAtMs <= held.confirmedByMs) return
   const read = toPointers(row, before)
   const after = read.era === before.era ? await connected(deps, before, read) : read
-  if (after.purges !== before.purges || after.isDeleted) forgetErased(deps, row.id)
+  // Another history of the same project may count its purges alike.
+  if (row.kind === 'whole' || after.purges !== before.purges || after.isDeleted) forgetErased(deps, row.id)
   for (const name of row.names ?? []) deps.cache.entries.delete(planKey(row.id, name, 'latest'))
   held.pointers = after
   noteConfirmed(deps, held, startedAtMs)

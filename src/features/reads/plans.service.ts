@@ -25,7 +25,7 @@ import {
 import { type HeldProject, keepPlan, planKey, recordKey } from '../../lib/read-cache.js'
 import type { Erased, VersionRecord } from '../../lib/version-record.js'
 import { loadInRelease, notInRelease, resolveRef } from '../prompts/resolve.service.js'
-import { loadOnce, readDatabase } from './database.service.js'
+import { databaseAway, loadOnce, readDatabase } from './database.service.js'
 import { refresh } from './held-projects.service.js'
 import { findVariables, toRecord, type VersionRow } from './records.service.js'
 import { findShared, findSharedRef, type SharedRef, share, shareRef } from './shared.service.js'
@@ -69,8 +69,16 @@ function throwKnownMiss({ cache }: Deps, { pointers }: HeldProject, name: string
 
 /** Throws what the database has to say of a ref that nothing was found for; returns where it was made meanwhile. */
 async function throwMiss(deps: Deps, held: HeldProject, name: string, ref: string): Promise<void> {
-  const { project, era, epoch } = held.pointers
+  const { era, epoch } = held.pointers
   deps.cache.counts.misses += 1
+  // The client of writes would wait for it.
+  if (deps.database.isAway()) throw databaseAway()
+  await load(deps, held.pointers, `miss ${era} ${epoch} ${ref} ${name}`, () => findMiss(deps, held.pointers, name, ref))
+  await refresh(deps, held)
+}
+
+/** Says why there is nothing to answer, and keeps that. Returns where there is something by now. */
+async function findMiss(deps: Deps, { project, era, epoch }: Pointers, name: string, ref: string): Promise<void> {
   try {
     const choice = await resolveRef(deps.db, project, name, ref)
     if ('releaseId' in choice) {
@@ -83,7 +91,6 @@ async function throwMiss(deps: Deps, held: HeldProject, name: string, ref: strin
     }
     throw error
   }
-  await refresh(deps, held)
 }
 
 type Target = { by: 'pin'; pointer: Pointer<VersionPointer> } | { by: 'alias'; pointer: Pointer<ReleasePointer> }
@@ -130,8 +137,10 @@ function load<T>(deps: Deps, { project, purges }: Pointers, what: string, work: 
   return loadOnce(deps, `${project.id} ${purges} ${what}`, work)
 }
 
+/** A load that began before a purge answers whoever asked before it, and is not kept: what was erased stays in no memory. */
 function keepRecord({ cache }: Deps, pointers: Pointers, record: VersionRecord): VersionRecord {
-  cache.entries.set(recordKey(pointers, record.id), record)
+  const { purges } = cache.projects.peek(`${pointers.project.id}`)?.pointers ?? pointers
+  if (purges === pointers.purges) cache.entries.set(recordKey(pointers, record.id), record)
   return record
 }
 
@@ -271,11 +280,15 @@ export function keepFound(deps: Deps, pointers: Pointers, { name, ref }: { name:
 function pointedPlan(deps: Deps, pointers: Pointers, name: string, ref: string, { held }: FoundRow): Plan | null {
   const pointed = pointedAt(pointers, name, ref)
   if (!pointed) return null
-  const recordOf = (id: string | null | undefined) =>
-    (deps.cache.entries.get(recordKey(pointers, id ?? '')) as VersionRecord | undefined) ?? null
+  // Null where it is not known: a record may be too large to be kept.
+  const sideAt = (release: ReleasePointer | null, versionId: string | null) => {
+    if (versionId === null) return sideOf(release, null)
+    const record = deps.cache.entries.get(recordKey(pointers, versionId)) as VersionRecord | undefined
+    return record ? sideOf(release, record) : null
+  }
   const side = (target: ReleasePointer | VersionPointer, at: Held | undefined) => {
-    if (!('uid' in target)) return sideOf(null, recordOf(target.id))
-    return at?.release.uid === target.uid ? sideOf(target, recordOf(at.versionId)) : null
+    if (!('uid' in target)) return sideAt(null, target.id)
+    return at?.release.uid === target.uid ? sideAt(target, at.versionId) : null
   }
   const { by, pointer } = pointed
   const stable = side(pointer.target, held?.alias)

@@ -3,6 +3,7 @@ import type { Deps } from '../../deps.js'
 import type { Builtin } from '../../lib/builtins.js'
 import type { Body, PromptMessage, Variant, VersionContent } from '../../lib/content-hash.js'
 import { refOf } from '../../lib/names.js'
+import { plainVariables } from '../../lib/plain-variables.js'
 import { bodyVariables } from '../../lib/prompt-variables.js'
 import { RenderError } from '../../lib/rendering/render-error.js'
 import { UnitBuilder } from '../../lib/rendering/units.js'
@@ -105,6 +106,8 @@ function variablesOf(
   flat: IncludedPrompts,
 ): Variable[] {
   if (template === 'none') return []
+  const plain = content === null ? null : plainVariables(content)
+  if (plain) return plain
   const body = createHash('sha256')
     .update(messages ? JSON.stringify(messages) : (content ?? ''))
     .digest('base64')

@@ -25,13 +25,16 @@ export const renderRoutes: Routes = async (app) => {
     },
     async (request, reply) => {
       const { canary = 'on', fallback = 'none' } = request.query
-      const { body, headers } = await renderFetched(app.deps, readerOf(request), {
+      const { json, headers } = await renderFetched(app.deps, readerOf(request), {
         ...request.params,
         ...request.body,
         ...{ canary, fallback },
       })
-      reply.headers({ ...headers, 'cache-control': 'no-store' })
-      return body
+      // As bytes it is sent as it is: the schema of the answer is for the documents.
+      return reply
+        .headers({ ...headers, 'cache-control': 'no-store' })
+        .type('application/json; charset=utf-8')
+        .send(Buffer.from(json) as never)
     },
   )
 }

@@ -1,8 +1,10 @@
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
+import type { Finished } from '../../lib/plan.js'
 import type { Reader } from '../../lib/read-cache.js'
+import { type PreparedPrompt, preparePrompt } from '../../lib/rendering/prepared-prompt.js'
 import { RenderError } from '../../lib/rendering/render-error.js'
-import { renderPrompt } from '../../lib/rendering/render-prompt.js'
+import { renderPrepared } from '../../lib/rendering/render-prompt.js'
 import { invalid } from '../../lib/validation.js'
 import type { FetchedPrompt } from '../fetch/fetch.schema.js'
 import { type FetchRequest, fetchPrompt, outcomeHeaders } from '../fetch/fetch.service.js'
@@ -10,24 +12,46 @@ import type { RenderedPrompt, RenderRequest } from './render.schema.js'
 
 type Request = Pick<FetchRequest, 'name' | 'ref' | 'canary' | 'fallback'> & RenderRequest
 
-/** Fetches a prompt and renders it with the variables. Throws what a fetch does, and 422s that name all that is wrong. */
+/** Fetches a prompt and renders it with the variables, as JSON. Throws what a fetch does, and 422s that name all that is wrong. */
 export async function renderFetched(
   deps: Deps,
   reader: Reader,
   { variables, strict, ...request }: Request,
-): Promise<{ body: RenderedPrompt; headers: Record<string, string> }> {
+): Promise<{ json: string; headers: Record<string, string> }> {
   const outcome = await fetchPrompt(deps, reader, request)
-  const prompt = JSON.parse(outcome.finished.json.toString('utf8')) as FetchedPrompt
-  const { content: _, messages: __, ...fetched } = prompt
-  // Tags tell the variants of one version apart.
-  const key = `${fetched.contentHash} ${JSON.stringify(fetched.tags)}`
+  const { key, head } = renderingOf(outcome.finished)
   try {
-    const rendered = renderPrompt(prompt, { variables, strict }, { cache: deps.renderable, key })
-    return { body: { ...fetched, text: null, messages: null, ...rendered }, headers: outcomeHeaders(outcome) }
+    const rendered = renderPrepared(preparedFor(deps, outcome.finished, key), { variables, strict })
+    const { text, messages } = { text: null, messages: null, ...rendered }
+    const json = `${head},"text":${JSON.stringify(text)},"messages":${JSON.stringify(messages)}}`
+    return { json, headers: outcomeHeaders(outcome) }
   } catch (error) {
-    if (error instanceof RenderError) throw toAppError(error, fetched)
+    if (error instanceof RenderError) throw toAppError(error, { name: request.name, version: outcome.version })
     throw error
   }
+}
+
+/** What is the same for every rendering of an answer: the key of its content, and all of the answer but text and messages. */
+function renderingOf(finished: Finished): { key: string; head: string } {
+  if (!finished.rendering) {
+    const { content: _, messages: __, ...fetched } = readFinished(finished)
+    // Tags tell the variants of one version apart.
+    const key = `${fetched.contentHash} ${JSON.stringify(fetched.tags)}`
+    finished.rendering = { key, head: JSON.stringify(fetched).slice(0, -1) }
+  }
+  return finished.rendering
+}
+
+function preparedFor({ renderable }: Deps, finished: Finished, key: string): PreparedPrompt {
+  const known = renderable.get(key)
+  if (known) return known
+  const prepared = preparePrompt(readFinished(finished))
+  renderable.set(key, prepared)
+  return prepared
+}
+
+function readFinished({ json }: Finished): FetchedPrompt {
+  return JSON.parse(json.toString('utf8'))
 }
 
 /** Every variable that is missing is named, which a prompt has some hundreds of at the very most. */

@@ -5,14 +5,7 @@ import { joinPath } from '../text.js'
 import { validateInputs } from './input-schema.js'
 import { type JsonObject, ownValue } from './json-values.js'
 import { charactersOf, maxMessages, messageFindings, type RenderedMessage } from './placeholders.js'
-import {
-  type PreparedMessage,
-  type PreparedPrompt,
-  type PromptCache,
-  preparePrompt,
-  type RenderablePrompt,
-  type Text,
-} from './prepared-prompt.js'
+import { type PreparedMessage, type PreparedPrompt, preparePrompt, type RenderablePrompt, type Text } from './prepared-prompt.js'
 import { RenderError, type RenderFinding, templateFinding } from './render-error.js'
 import { suggestion } from './schema/wording.js'
 
@@ -24,9 +17,6 @@ export type RenderRequest = {
 
 export type RenderedPrompt = { text: string } | { messages: RenderedMessage[] }
 
-/** Where a prompt that was rendered before may be found: under a key that names its content exactly, variant included. */
-export type Kept = { cache: PromptCache; key: string }
-
 const maxFindings = 50
 
 /**
@@ -34,22 +24,18 @@ const maxFindings = 50
  * this order, one error names all variables that have to be given and are not; all places where the variables break `inputs`,
  * or are no messages for a placeholder; all variables that turn out to be missing while rendering; or all templates that fail.
  * Where it is not strict a missing variable is no error, whatever of it the schema requires; what is given is still checked.
- * All messages of a chat share one budget. Throws `RenderError` and nothing else. Pure, the cache aside.
+ * All messages of a chat share one budget. Throws `RenderError` and nothing else. Pure.
  */
-export function renderPrompt(prompt: RenderablePrompt, request: RenderRequest, kept?: Kept): RenderedPrompt {
-  const prepared = preparedOf(prompt, kept)
+export function renderPrompt(prompt: RenderablePrompt, request: RenderRequest): RenderedPrompt {
+  return renderPrepared(preparePrompt(prompt), request)
+}
+
+/** The same for a prompt that was prepared before. */
+export function renderPrepared(prepared: PreparedPrompt, request: RenderRequest): RenderedPrompt {
   const { strict = true } = request
   const variables = withDefaults(prepared, request.variables)
   checkVariables(prepared, variables, strict)
   return new Rendering(prepared, variables).run(strict)
-}
-
-function preparedOf(prompt: RenderablePrompt, kept: Kept | undefined): PreparedPrompt {
-  const known = kept?.cache.get(kept.key)
-  if (known) return known
-  const prepared = preparePrompt(prompt)
-  kept?.cache.set(kept.key, prepared)
-  return prepared
 }
 
 function isGiven(variables: JsonObject, name: string): boolean {

@@ -1,8 +1,13 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { createPromptCache, type PromptMessage, type RenderablePrompt } from '../../../src/lib/rendering/prepared-prompt.js'
+import {
+  createPromptCache,
+  type PromptMessage,
+  preparePrompt,
+  type RenderablePrompt,
+} from '../../../src/lib/rendering/prepared-prompt.js'
 import { RenderError } from '../../../src/lib/rendering/render-error.js'
-import { type RenderRequest, renderPrompt } from '../../../src/lib/rendering/render-prompt.js'
+import { type RenderRequest, renderPrepared, renderPrompt } from '../../../src/lib/rendering/render-prompt.js'
 import type { IncludedPrompt, IncludedPrompts } from '../../../src/lib/rendering/units.js'
 import { parseTemplate } from '../../../src/lib/template/parse.js'
 import { templateVariables } from '../../../src/lib/template/variables.js'
@@ -246,7 +251,6 @@ t.test('a prompt whose templates are too many together is refused, however they 
 })
 
 t.test('rendering twice gives the same bytes, whether it is kept or made anew', async (t) => {
-  const cache = createPromptCache()
   const part = fc.constantFrom(
     '{{ a }}',
     '{% if b %}b{% endif %}',
@@ -258,20 +262,17 @@ t.test('rendering twice gives the same bytes, whether it is kept or made anew', 
   fc.assert(
     fc.property(fc.array(part, { maxLength: 5 }), variables, (parts, given) => {
       const renderable = text(parts.join(''))
-      const kept = { cache, key: parts.join('') }
+      const prepared = preparePrompt(renderable)
       const before = JSON.stringify(given)
-      const results = [kept, kept, undefined].map((place) =>
-        JSON.stringify(renderPrompt(renderable, { variables: given }, place)),
+      const results = [prepared, prepared, preparePrompt(renderable)].map((one) =>
+        JSON.stringify(renderPrepared(one, { variables: given })),
       )
       return new Set(results).size === 1 && JSON.stringify(given) === before
     }),
     { numRuns: 60 },
   )
-  const kept = { cache, key: 'k' }
-  renderPrompt(text('one'), { variables: {} }, kept)
-  t.same(renderPrompt(text('two'), { variables: {} }, kept), { text: 'one' }, 'the key names the content')
   const small = createPromptCache(1_000)
-  renderPrompt(text('x'.repeat(2_000)), { variables: {} }, { cache: small, key: 'large' })
+  small.set('large', preparePrompt(text('x'.repeat(2_000))))
   t.equal(small.get('large'), undefined, 'what is too large is not kept')
 })
 
