@@ -5,12 +5,15 @@ export type Availability = {
   failed(): void
   /** How often it went away. */
   losses(): number
+  /** Calls back once it is away for so long, unless that was taken back; answers how to. */
+  onLoss(afterMs: number, listener: () => void): () => void
 }
 
 /** While it is away nobody but a prober asks it, so that no read waits for it. `onChange` hears of each change. */
 export function createAvailability(onChange: (state: 'away' | 'back') => void = () => undefined): Availability {
   let isAway = false
   let losses = 0
+  const listeners = new Set<() => void>()
   return {
     isAway: () => isAway,
     succeeded() {
@@ -22,7 +25,22 @@ export function createAvailability(onChange: (state: 'away' | 'back') => void = 
       isAway = true
       losses += 1
       onChange('away')
+      for (const listener of [...listeners]) listener()
     },
     losses: () => losses,
+    onLoss(afterMs, listener) {
+      let timer: NodeJS.Timeout | undefined
+      const begin = () => {
+        clearTimeout(timer)
+        timer = setTimeout(() => isAway && listener(), afterMs)
+        timer.unref()
+      }
+      listeners.add(begin)
+      if (isAway) begin()
+      return () => {
+        listeners.delete(begin)
+        clearTimeout(timer)
+      }
+    },
   }
 }

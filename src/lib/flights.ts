@@ -22,9 +22,8 @@ export function createFlights({ concurrent, timeoutMs }: Limits): Flights {
   function begin<T>(key: string, load: () => Promise<T>): Promise<T> {
     const flight = new Promise<T>((resolve, reject) => {
       const giveUp = setTimeout(() => reject(new LoadTimeout(`A load took over ${timeoutMs} ms.`)), timeoutMs)
-      load()
-        .finally(() => clearTimeout(giveUp))
-        .then(resolve, reject)
+      const loading = (async () => load())()
+      loading.finally(() => clearTimeout(giveUp)).then(resolve, reject)
     }).finally(() => {
       if (flights.get(key) === flight) flights.delete(key)
     })

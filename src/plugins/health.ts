@@ -58,7 +58,8 @@ async function checkDependencies(deps: Deps): Promise<Dependencies> {
   return { database, redis: { status: commands === 'up' && subscriber === 'up' ? 'up' : 'down' } }
 }
 
-async function checkDatabase({ db }: Deps): Promise<'up' | 'down'> {
+async function checkDatabase({ database, db }: Deps): Promise<'up' | 'down'> {
+  if (database.isAway()) return 'down'
   const timeout = new AbortController()
   const late = delay(checkTimeoutMs, 'down' as const, { signal: timeout.signal, ref: false }).catch(() => 'down' as const)
   const asked = db.$queryRaw`SELECT 1`.then(

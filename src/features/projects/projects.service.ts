@@ -8,6 +8,7 @@ import type { PageQuery } from '../../lib/schemas.js'
 import { QueueFull, type WriteQueue } from '../../lib/write-queue.js'
 import { type Change, recordAudit } from '../audit/audit.service.js'
 import { noteUnknown, noteWritten } from '../reads/changes.service.js'
+import { whileThere } from '../reads/database.service.js'
 import type { CreateProject, ProjectAnswer, UpdateProject } from './projects.schema.js'
 
 type Row = {
@@ -182,15 +183,23 @@ export async function queued<T>(queue: WriteQueue, slug: string, work: () => Pro
  * database answers with a refusal changed nothing.
  */
 export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>, timeoutMs?: number): Promise<T> {
+  if (deps.database.isAway()) throw refused()
   let isCommitting = false
+  let isGivenUp = false
   const options = timeoutMs === undefined ? undefined : { timeout: timeoutMs }
+  const transaction = deps.db.$transaction(async (tx) => {
+    await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
+    const result = await work(tx)
+    // Whoever waited for it was told that nothing changed.
+    if (isGivenUp) throw refused()
+    isCommitting = true
+    return result
+  }, options)
   try {
-    return await deps.db.$transaction(async (tx) => {
-      await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
-      const result = await work(tx)
-      isCommitting = true
-      return result
-    }, options)
+    return await whileThere(deps, transaction, () => {
+      isGivenUp = true
+      return isCommitting ? unknownOutcome() : refused()
+    })
   } catch (error) {
     if (error instanceof AppError) throw error
     if (isContention(error))
@@ -199,7 +208,15 @@ export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>, time
     if (isRefusal(error)) {
       throw tryLater('database.unavailable', 'The database refused to commit. Nothing was changed; try again.', 1, error)
     }
-    const detail = 'The database went away before it confirmed the write. Read the project again before you retry.'
-    throw tryLater('write.unknown', detail, 1, error)
+    throw unknownOutcome(error)
   }
+}
+
+function refused(): AppError {
+  return tryLater('database.unavailable', 'The database does not answer. Nothing was changed; try again.', 1)
+}
+
+function unknownOutcome(cause?: unknown): AppError {
+  const detail = 'The database went away before it confirmed the write. Read the project again before you retry.'
+  return tryLater('write.unknown', detail, 1, cause)
 }

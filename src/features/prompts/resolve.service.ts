@@ -130,12 +130,23 @@ async function resolveCommit(db: Db, project: Project, ref: string, promptId: bi
   return release && { promptId, by: 'commit', releaseId: release.id }
 }
 
+/** Of a large project not all names are looked through: the first ones, and those that stand beside the one in question. */
+const maxNamesRead = 2_000
+const maxNeighbours = 100
+const maxNear = 200
+
 /** Names of the project that could be meant by one that is not there. */
 export async function nearNames(db: Db, project: Project, name: string): Promise<string[]> {
   const near = await db.$queryRaw<{ name: string }[]>`
-    SELECT name FROM prompts WHERE project_id = ${project.id} AND archived_at IS NULL
-      AND left(name, 1) = left(${name}, 1) AND abs(length(name) - length(${name})) <= 3
-    ORDER BY abs(length(name) - length(${name})), name LIMIT 500`
+    SELECT name FROM (
+      (SELECT name FROM prompts WHERE project_id = ${project.id} AND archived_at IS NULL ORDER BY name LIMIT ${maxNamesRead})
+      UNION
+      (SELECT name FROM prompts WHERE project_id = ${project.id} AND archived_at IS NULL AND name >= ${name} ORDER BY name LIMIT ${maxNeighbours})
+      UNION
+      (SELECT name FROM prompts WHERE project_id = ${project.id} AND archived_at IS NULL AND name < ${name} ORDER BY name DESC LIMIT ${maxNeighbours})
+    ) known
+    WHERE left(name, 1) = left(${name}, 1) AND abs(length(name) - length(${name})) <= 3
+    ORDER BY abs(length(name) - length(${name})), name LIMIT ${maxNear}`
   return near.map((row) => row.name)
 }
 

@@ -16,6 +16,22 @@ export function databaseAway(cause?: unknown): AppError {
   )
 }
 
+/** How long what waits for a database that went away goes on waiting: it may be back at once. */
+const patienceMs = 5_000
+
+/** Waits for work that asks the database, but no longer than that can be hoped for: then it rejects with `reason()`. */
+export async function whileThere<T>({ database }: Deps, work: Promise<T>, reason: () => Error = databaseAway): Promise<T> {
+  let forget = () => {}
+  const lost = new Promise<never>((_, reject) => {
+    forget = database.onLoss(patienceMs, () => reject(reason()))
+  })
+  try {
+    return await Promise.race([work, lost])
+  } finally {
+    forget()
+  }
+}
+
 /**
  * Runs a load, or waits for the one under way for the same key. Throws a 503 where too many are under way, or where it takes
  * too long.

@@ -24,7 +24,7 @@ import {
 } from '../../lib/pointers.js'
 import { type HeldProject, keepPlan, planKey, recordKey } from '../../lib/read-cache.js'
 import type { Erased, VersionRecord } from '../../lib/version-record.js'
-import { loadInRelease, notInRelease, resolveRef } from '../prompts/resolve.service.js'
+import { loadInRelease, notInRelease, promptNotFound, resolveRef } from '../prompts/resolve.service.js'
 import { databaseAway, loadOnce, readDatabase } from './database.service.js'
 import { refresh } from './held-projects.service.js'
 import { findVariables, toRecord, type VersionRow } from './records.service.js'
@@ -51,13 +51,16 @@ export async function planFor(deps: Deps, held: HeldProject, name: string, ref: 
   for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
     const { pointers } = held
     const target = pointedAt(pointers, name, ref)
-    const plan = target ? await loadPointed(deps, pointers, name, ref, target) : await loadNamed(deps, held, name, ref)
+    const loading = target ? loadPointed(deps, pointers, name, ref, target) : loadNamed(deps, held, name, ref)
+    const plan = await loading.catch((error: unknown) => throwMiss(deps, pointers, name, ref, error))
     if (plan) {
       // What was resolved while the project changed is right for whoever asked before that, and for nobody after.
       if (plan.pointers === held.pointers) keepPlan(deps.cache, planKey(`${pointers.project.id}`, name, ref), plan)
       return plan
     }
-    if (held.pointers === pointers) await throwMiss(deps, held, name, ref)
+    if (held.pointers !== pointers) continue
+    await explainMiss(deps, pointers, name, ref).catch((error: unknown) => throwMiss(deps, pointers, name, ref, error))
+    await refresh(deps, held)
   }
   throw tryLater('database.unavailable', 'The project changes faster than it can be read. Try again.', 1)
 }
@@ -67,30 +70,24 @@ function throwKnownMiss({ cache }: Deps, { pointers }: HeldProject, name: string
   if (miss && miss.era === pointers.era && miss.epoch === pointers.epoch) throw miss.error
 }
 
-/** Throws what the database has to say of a ref that nothing was found for; returns where it was made meanwhile. */
-async function throwMiss(deps: Deps, held: HeldProject, name: string, ref: string): Promise<void> {
-  const { era, epoch } = held.pointers
-  deps.cache.counts.misses += 1
-  // The client of writes would wait for it.
-  if (deps.database.isAway()) throw databaseAway()
-  await load(deps, held.pointers, `miss ${era} ${epoch} ${ref} ${name}`, () => findMiss(deps, held.pointers, name, ref))
-  await refresh(deps, held)
+/** Keeps what was found out of a ref that names nothing, as of now, and throws it. */
+function throwMiss(deps: Deps, { project, era, epoch }: Pointers, name: string, ref: string, error: unknown): never {
+  if (error instanceof AppError && error.status < 500) {
+    deps.cache.counts.misses += 1
+    deps.cache.misses.set(planKey(`${project.id}`, name, ref), { error, era, epoch })
+  }
+  throw error
 }
 
-/** Says why there is nothing to answer, and keeps that. Returns where there is something by now. */
-async function findMiss(deps: Deps, { project, era, epoch }: Pointers, name: string, ref: string): Promise<void> {
-  try {
-    const choice = await resolveRef(deps.db, project, name, ref)
-    if ('releaseId' in choice) {
-      const { release, version } = await loadInRelease(deps.db, choice.releaseId, choice.promptId)
-      if (!version) throw notInRelease(project, name, ref, release)
-    }
-  } catch (error) {
-    if (error instanceof AppError && error.status < 500) {
-      deps.cache.misses.set(planKey(`${project.id}`, name, ref), { error, era, epoch })
-    }
-    throw error
-  }
+/** Throws what the database has to say of a ref that nothing was found for; returns where it was made meanwhile. */
+function explainMiss(deps: Deps, pointers: Pointers, name: string, ref: string): Promise<void> {
+  return load(deps, pointers, `miss ${pointers.era} ${pointers.epoch} ${ref} ${name}`, async () => {
+    if (deps.database.isAway()) throw databaseAway()
+    const choice = await resolveRef(deps.db, pointers.project, name, ref)
+    if (!('releaseId' in choice)) return
+    const { release, version } = await loadInRelease(deps.db, choice.releaseId, choice.promptId)
+    if (!version) throw notInRelease(pointers.project, name, ref, release)
+  })
 }
 
 type Target = { by: 'pin'; pointer: Pointer<VersionPointer> } | { by: 'alias'; pointer: Pointer<ReleasePointer> }
@@ -153,7 +150,9 @@ function loadHeld(deps: Deps, pointers: Pointers, name: string, release: Release
       hits.redis += 1
       return keepRecord(deps, pointers, shared)
     }
-    const row = await readDatabase<VersionRow>(deps, readHeld, [release.id, release.uid, `${pointers.project.id}`, name])
+    const { project } = pointers
+    const row = await readDatabase<VersionRow | false>(deps, readHeld, [release.id, release.uid, `${project.id}`, name])
+    if (row === false) throw await promptNotFound(deps.db, project, name)
     if (!row) return null
     hits.database += 1
     const record = toRecord(row)

@@ -116,14 +116,19 @@ export const readAll: Statement = {
       'versions', ${versionsIn('SELECT id FROM wanted')}) FROM prompt, exact))::text AS answer`,
 }
 
-/** The version of prompt `$4` of project `$3` in the release of id `$1` and uid `$2`; null where it holds none. */
+/**
+ * The version of prompt `$4` of project `$3` in the release of id `$1` and uid `$2`; null where it holds none, false where
+ * the project has no such prompt.
+ */
 export const readHeld: Statement = {
   name: 'read_held',
   text: `
-  SELECT (SELECT ${versionJson}
-    FROM releases named JOIN prompts q ON q.project_id = $3::bigint AND q.name = $4::text
-    JOIN versions v ON v.id = ${heldBy('named', 'q')} JOIN releases made ON made.id = v.release_id
-    WHERE named.id = $1::bigint AND named.uid = $2::uuid)::text AS answer`,
+  SELECT coalesce((SELECT ${versionJson}
+    FROM releases named JOIN versions v ON v.id = ${heldBy('named', 'q')} JOIN releases made ON made.id = v.release_id
+    WHERE named.id = $1::bigint AND named.uid = $2::uuid), to_json(NULL::text))::text AS answer
+  FROM prompts q WHERE q.project_id = $3::bigint AND q.name = $4::text
+  UNION ALL
+  SELECT 'false' WHERE NOT EXISTS (SELECT 1 FROM prompts q WHERE q.project_id = $3::bigint AND q.name = $4::text)`,
 }
 
 /** The versions of the ids `$1`. */
