@@ -6,6 +6,7 @@ import type { Deps } from './deps.js'
 import { aliasRoutes } from './features/aliases/aliases.routes.js'
 import { auditRoutes } from './features/audit/audit.routes.js'
 import { canaryRoutes } from './features/canaries/canaries.routes.js'
+import { eventRoutes } from './features/events/events.routes.js'
 import { fetchRoutes } from './features/fetch/fetch.routes.js'
 import { keyRoutes } from './features/keys/keys.routes.js'
 import { projectRoutes } from './features/projects/projects.routes.js'
@@ -26,6 +27,7 @@ import { memoryFirstPlugin } from './plugins/memory-first.js'
 import { methodsPlugin } from './plugins/methods.js'
 import { metricsPlugin } from './plugins/metrics.js'
 import { openapiPlugin } from './plugins/openapi.js'
+import { patiencePlugin } from './plugins/patience.js'
 import { answerClientError, answerFrameworkError, problemsPlugin } from './plugins/problems.js'
 import { watchPlugin } from './plugins/watch.js'
 
@@ -53,8 +55,9 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   app.decorate('deps', deps)
   app.setValidatorCompiler(validateWithZod)
   app.setSerializerCompiler(serializerCompiler)
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
+    done()
   })
 
   // First, so that its headers are on refusals too and a preflight, which cannot carry a key, needs none.
@@ -66,6 +69,7 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   await app.register(limitsPlugin, limits)
   await app.register(authPlugin)
   await app.register(watchPlugin)
+  await app.register(patiencePlugin)
   await app.register(openapiPlugin)
   await app.register(healthPlugin)
   await app.register(metricsPlugin)
@@ -83,6 +87,7 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   await app.register(projectRoutes)
   await app.register(keyRoutes)
   await app.register(auditRoutes)
+  await app.register(eventRoutes)
 
   app.refuseOtherMethods()
   return app as unknown as App
