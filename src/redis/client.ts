@@ -35,6 +35,8 @@ export function commonOptions(name: string, commandTimeoutMs: number): RedisOpti
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
+    // What is sent in one turn of the event loop goes out in one piece: each would cost as much as all of them.
+    enableAutoPipelining: true,
     commandTimeout: commandTimeoutMs,
     connectTimeout: connectTimeoutMs,
     disconnectTimeout: disconnectTimeoutMs,

@@ -5,11 +5,12 @@ import { plainVariables } from '../../src/lib/plain-variables.js'
 import { bodyVariables } from '../../src/lib/prompt-variables.js'
 import { RenderError } from '../../src/lib/rendering/render-error.js'
 import { UnitBuilder } from '../../src/lib/rendering/units.js'
+import { readTemplate } from '../../src/lib/template/render.js'
 import { runs } from '../helpers/runs.js'
 
 /** What parsing finds; null where that is no template. */
 function parsedVariables(content: string) {
-  const builder = new UnitBuilder({})
+  const builder = new UnitBuilder({}, readTemplate)
   try {
     return bodyVariables({ content, messages: null }, (text) => builder.build(text, 'content'))
   } catch (error) {

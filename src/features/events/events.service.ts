@@ -33,8 +33,6 @@ type Stream = {
   caller: string
   response: ServerResponse
   position: Position
-  /** A client that comes back is told what it missed, which is read even where nothing has changed since. */
-  isResuming: boolean
   isReading: boolean
   sentAtMs: number
   stuckSinceMs: number | null
@@ -82,7 +80,6 @@ export function openStream(
     caller,
     response,
     position: lastEventId === null ? { epoch, token, skip: 0 } : positionOf(lastEventId),
-    isResuming: lastEventId !== null,
     isReading: false,
     sentAtMs: deps.elapsed(),
     stuckSinceMs: null,
@@ -141,9 +138,9 @@ function isFull({ response }: Stream): boolean {
 }
 
 /** Whether the project is not where the stream is: further on, mostly, but not in a database that was restored. */
-function isElsewhere({ isResuming, position, held: { pointers } }: Stream): boolean {
+function isElsewhere({ position, held: { pointers } }: Stream): boolean {
   const { epoch, token } = position
-  return isResuming || epoch !== pointers.epoch || (token !== null && token !== pointers.token)
+  return epoch !== pointers.epoch || (token !== null && token !== pointers.token)
 }
 
 /** Tells a stream what happened since it was told last, as far as its client takes it. */
@@ -183,7 +180,6 @@ async function readChanges(deps: Deps, { projectId, position, held }: Stream): P
 
 /** Sends what was read; a stream that cannot go on without a gap is told so, and goes on from now. */
 function tell(deps: Deps, stream: Stream, changes: Changes): 'something' | 'nothing' {
-  stream.isResuming = false
   if (!continues(stream.position, changes)) {
     send(deps, stream, beginning(deps, 'reset', changes.project, changes.epoch))
     stream.position = { epoch: changes.epoch, token: changes.token, skip: 0 }

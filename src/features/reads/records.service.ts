@@ -7,6 +7,7 @@ import { plainVariables } from '../../lib/plain-variables.js'
 import { bodyVariables } from '../../lib/prompt-variables.js'
 import { RenderError } from '../../lib/rendering/render-error.js'
 import { UnitBuilder } from '../../lib/rendering/units.js'
+import { readTemplate } from '../../lib/template/render.js'
 import { TemplateError } from '../../lib/template/template-error.js'
 import type { Variable } from '../../lib/template/variables.js'
 import { makeRecord, makeTombstone, readContent, type VersionFacts, type VersionRecord } from '../../lib/version-record.js'
@@ -114,7 +115,7 @@ function variablesOf(
   const key = `${whole} ${body}`
   const known = deps.variables.get(key)
   if (known) return known
-  const builder = new UnitBuilder(flat)
+  const builder = new UnitBuilder(flat, readTemplate)
   try {
     const found = bodyVariables({ content, messages }, (text) => builder.build(text, 'content'))
     deps.variables.set(key, found)

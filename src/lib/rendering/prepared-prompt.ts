@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Unit, Verbatim } from '../template/composition.js'
-import type { CompiledTemplate } from '../template/render.js'
+import { type CompiledTemplate, compileTemplate } from '../template/render.js'
 import { type PreparedInputSchema, prepareInputSchema } from './input-schema.js'
 import { type IncludedPrompts, UnitBuilder } from './units.js'
 
@@ -63,7 +63,7 @@ export function createPromptCache(maxBytes = maxCachedBytes): PromptCache {
 /** Compiles the templates of a prompt and reads its schema. Throws `RenderError` where a template is none. */
 export function preparePrompt(prompt: RenderablePrompt): PreparedPrompt {
   const { messages, inputs, template, includes } = prompt
-  const builder = new UnitBuilder(includes)
+  const builder = new UnitBuilder(includes, compileTemplate)
   const textAt = (path: string, source: string): Text => ({
     path,
     part: template === 'none' ? { text: source } : builder.build(source, path),

@@ -1,6 +1,7 @@
 import type { Includes, Unit, Verbatim } from '../template/composition.js'
 import { PromptSize, templateReferences } from '../template/composition.js'
-import { type CompiledTemplate, compileTemplate } from '../template/render.js'
+import type { CompiledTemplate } from '../template/render.js'
+import type { NodeOf } from '../template/syntax/nodes.js'
 import { TemplateError, type TemplateErrorCode } from '../template/template-error.js'
 import { ownValue } from './json-values.js'
 import { RenderError, templateFinding } from './render-error.js'
@@ -21,17 +22,22 @@ export type IncludedPrompts = Record<string, IncludedPrompt>
 const maxDepth = 10
 
 /** What a key stands for, and how many levels of includes it has: 1 for a prompt that includes nothing. */
-type Part = { value: Unit<CompiledTemplate> | Verbatim; height: number }
+type Part<Template> = { value: Unit<Template> | Verbatim; height: number }
 
-/** Compiles the templates of one prompt with all that they include; what is included more than once is compiled once. */
-export class UnitBuilder {
+/** What a template is made into: compiled to be rendered, or parsed only, which is half the work. */
+type Read<Template> = (source: string) => Template
+
+/** Reads the templates of one prompt with all that they include; what is included more than once is read once. */
+export class UnitBuilder<Template extends { root: NodeOf<'Root'> } = CompiledTemplate> {
   readonly #included: IncludedPrompts
-  readonly #parts = new Map<string, Part>()
+  readonly #read: Read<Template>
+  readonly #parts = new Map<string, Part<Template>>()
   readonly #underWay = new Set<string>()
   readonly #size = new PromptSize()
 
-  constructor(included: IncludedPrompts) {
+  constructor(included: IncludedPrompts, read: Read<Template>) {
     this.#included = included
+    this.#read = read
   }
 
   /** Of all templates built so far. */
@@ -40,15 +46,15 @@ export class UnitBuilder {
   }
 
   /** `path` names the text in errors. Throws `RenderError`. */
-  build(source: string, path: string): Unit<CompiledTemplate> {
-    const template = this.#compiledAt(source, path)
+  build(source: string, path: string): Unit<Template> {
+    const template = this.#readAt(source, path)
     const references = new Set(templateReferences(template.root).flatMap(({ names }) => names))
     const found = [...references].filter((reference) => ownValue(this.#included, reference) !== undefined)
     return { template, includes: this.#includesOf(found.map((reference) => [reference, reference])).includes }
   }
 
   #includesOf(entries: readonly (readonly [reference: string, key: string])[]): {
-    includes: Includes<CompiledTemplate>
+    includes: Includes<Template>
     height: number
   } {
     const parts = entries.map(([reference, key]) => [reference, this.#partOf(key)] as const)
@@ -58,7 +64,7 @@ export class UnitBuilder {
     }
   }
 
-  #partOf(key: string): Part {
+  #partOf(key: string): Part<Template> {
     const known = this.#parts.get(key)
     if (known) return this.#checkHeight(key, known)
     if (this.#underWay.has(key))
@@ -71,13 +77,13 @@ export class UnitBuilder {
   }
 
   /** Those under way are one inside the other. */
-  #checkHeight(key: string, part: Part): Part {
+  #checkHeight(key: string, part: Part<Template>): Part<Template> {
     const around = this.#underWay.has(key) ? this.#underWay.size - 1 : this.#underWay.size
     if (around + part.height <= maxDepth) return part
     throw failure(key, `It is part of includes more than ${maxDepth} levels deep. Put the text where it is included.`)
   }
 
-  #make(key: string): Part {
+  #make(key: string): Part<Template> {
     if (this.#underWay.size > maxDepth) {
       throw failure(key, `It is included more than ${maxDepth} levels deep. Put its text where it is included.`)
     }
@@ -86,14 +92,14 @@ export class UnitBuilder {
       throw failure(key, 'It is included, and was not sent along. Fetch the prompt again.', 'template.runtime')
     }
     if (prompt.template === 'none') return { value: { text: prompt.content }, height: 1 }
-    const template = this.#compiledAt(prompt.content, contentOf(key))
+    const template = this.#readAt(prompt.content, contentOf(key))
     const { includes, height } = this.#includesOf(Object.entries(prompt.includes))
     return { value: { template, includes }, height: height + 1 }
   }
 
-  #compiledAt(source: string, path: string): CompiledTemplate {
+  #readAt(source: string, path: string): Template {
     try {
-      const template = compileTemplate(source)
+      const template = this.#read(source)
       this.#size.add(template.root)
       return template
     } catch (error) {

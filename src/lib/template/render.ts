@@ -37,8 +37,13 @@ export type RenderOptions = {
  * for is open. Throws `TemplateError` and nothing else. As in Jinja2 line breaks become "\n", and one at the end is dropped.
  */
 export function compileTemplate(source: string, options: ScanOptions = {}): CompiledTemplate {
-  const root = parseTemplate(source.replace(/\r\n?/g, '\n').replace(/\n$/, ''), options)
+  const { root } = readTemplate(source, options)
   return guarded({ at: root, template: null }, () => compiled(root))
+}
+
+/** The tree alone, of the same text: for what asks about a template and does not render it. Throws `TemplateError`. */
+export function readTemplate(source: string, options: ScanOptions = {}): { root: NodeOf<'Root'> } {
+  return { root: parseTemplate(source.replace(/\r\n?/g, '\n').replace(/\n$/, ''), options) }
 }
 
 /**

@@ -1,0 +1,103 @@
+import fc from 'fast-check'
+import Fastify from 'fastify'
+import t from 'tap'
+import { FetchQuery } from '../../src/features/fetch/fetch.schema.js'
+import { type PlainQuery, parsePlainQuery } from '../../src/lib/plain-query.js'
+import { runs } from '../helpers/runs.js'
+
+/** What the route makes of a query, null where it refuses it. */
+async function startRoute() {
+  const app = Fastify()
+  app.get('/', async (request): Promise<PlainQuery | null> => {
+    const parsed = FetchQuery.safeParse(request.query)
+    if (!parsed.success || parsed.data.fallback !== undefined) return null
+    const { project, tag, key, canary } = parsed.data
+    return { project, tags: tag ?? {}, key, canary: canary ?? 'on' }
+  })
+  const ask = async (query: string) => (await app.inject({ url: `/?${query}` })).json()
+  return { ask, close: () => app.close() }
+}
+
+const names = ['tag', 'key', 'project', 'canary', 'fallback', 'keyx', 'Key', 'tags', 'ke', '', '__proto__', 'k%65y']
+const values = [
+  ...[
+    '',
+    'off',
+    'on',
+    'user-1',
+    'user%201',
+    'a+b',
+    '%',
+    '%zz',
+    '%C3%A9',
+    'locale:cn',
+    'locale%3Acn',
+    'locale%3acn',
+    'locale:',
+    ':cn',
+  ],
+  ...[
+    'locale:a:b',
+    '__proto__:x',
+    'constructor:x',
+    'toString:y',
+    'acme',
+    'Acme',
+    '-acme',
+    'a=b',
+    'é',
+    'x'.repeat(128),
+    'x'.repeat(129),
+  ],
+  ...['tone:formal', `${'t'.repeat(61)}:x`, 'default', '~', '!', '@', "'", '*', '#', ';'],
+]
+const pair = fc.oneof(
+  fc.tuple(fc.constantFrom(...names), fc.constantFrom(...values)).map(([name, value]) => `${name}=${value}`),
+  fc.constantFrom(...names, ...names.map((name) => `${name}x`), ...values),
+  fc.string({ maxLength: 12 }),
+)
+const query = fc.array(pair, { maxLength: 6 }).map((pairs) => pairs.join('&'))
+
+t.test('whatever is answered at a look is what the route would make of it', async (t) => {
+  const { ask, close } = await startRoute()
+  t.teardown(close)
+  let answered = 0
+  await fc.assert(
+    fc.asyncProperty(query, async (text) => {
+      // Neither is ever part of a query on the wire.
+      fc.pre(!/[#\s]/.test(text))
+      const plain = parsePlainQuery(text)
+      if (plain === null) return
+      answered += 1
+      const { tags, ...rest } = await ask(text).then((told: PlainQuery | null) => told ?? { tags: null })
+      t.strictSame({ project: undefined, key: undefined, ...rest, tags }, { ...plain, tags: { ...plain.tags } }, `?${text}`)
+    }),
+    { numRuns: runs(2_000), examples: [['keyx'], ['projectx'], ['tag'], ['key'], ['canaryoff'], ['key=a&keyx']] },
+  )
+  t.ok(answered > 20, 'some queries are plain')
+})
+
+t.test('no text makes it throw', async (t) => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (text) => {
+      parsePlainQuery(text)
+    }),
+    { numRuns: runs(500) },
+  )
+  t.pass('none did')
+})
+
+t.test('what callers send all the time is plain', async (t) => {
+  const tags = { locale: 'cn', tone: 'friendly' }
+  t.strictSame(parsePlainQuery('tag=locale:cn&tag=tone%3Afriendly&key=user-1@example.com&project=acme'), {
+    ...{ project: 'acme', tags, key: 'user-1@example.com', canary: 'on' },
+  })
+  t.strictSame(parsePlainQuery('canary=off'), { project: undefined, tags: {}, key: undefined, canary: 'off' })
+  t.strictSame(parsePlainQuery(''), { project: undefined, tags: {}, key: undefined, canary: 'on' })
+})
+
+t.test('a thousand tags are not plain, and one query leaves nothing in the next', async (t) => {
+  t.equal(parsePlainQuery(Array.from({ length: 1_000 }, (_, index) => `tag=t${index}:x`).join('&')), null)
+  parsePlainQuery('tag=locale:cn&key=user-1')
+  t.strictSame(parsePlainQuery('')?.tags, {})
+})
