@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /** How many buckets subjects fall into: one a basis point. */
 export const bucketCount = 10_000
@@ -8,8 +8,8 @@ export const bucketCount = 10_000
  * The same salt and key always give the same bucket. Pure.
  */
 export function canaryBucket(salt: string, key: string): number {
-  const digest = createHash('sha256').update(`${salt}:${key}`).digest()
-  return Math.floor((digest.readUInt32BE(0) * bucketCount) / 2 ** 32)
+  const digest = hash('sha256', `${salt}:${key}`, 'hex')
+  return Math.floor((Number.parseInt(digest.slice(0, 8), 16) * bucketCount) / 2 ** 32)
 }
 
 /** A bucket is in the canary when it lies below its share, so raising the share only moves subjects in. Pure. */

@@ -1,9 +1,15 @@
 import type { Tags } from './variants.js'
 
-/** The query of a fetch that needs no more than a look. */
-export type PlainQuery = { project: string | undefined; tags: Tags; key: string | undefined; canary: 'on' | 'off' }
+/** The query of a fetch that needs no more than a look. `tagText` is what it says of tags, as it stands there. */
+export type PlainQuery = {
+  project: string | undefined
+  tags: Tags
+  tagText: string
+  key: string | undefined
+  canary: 'on' | 'off'
+}
 
-const empty: PlainQuery = { project: undefined, tags: {}, key: undefined, canary: 'on' }
+const empty: PlainQuery = { project: undefined, tags: {}, tagText: '', key: undefined, canary: 'on' }
 /** Values of these characters stand for themselves, and are valid wherever they are short enough. */
 const plainValue = /^[A-Za-z0-9_.~@!-]{1,128}$/
 const plainTag = /^([A-Za-z0-9_-]{1,60})(?::|%3A)([A-Za-z0-9_.~-]{1,128})$/i
@@ -16,7 +22,7 @@ const maxTags = 32
  */
 export function parsePlainQuery(text: string): PlainQuery | null {
   if (text === '') return empty
-  const query: PlainQuery = { project: undefined, tags: {}, key: undefined, canary: 'on' }
+  const query: PlainQuery = { project: undefined, tags: {}, tagText: '', key: undefined, canary: 'on' }
   let tags = 0
   for (const pair of text.split('&')) {
     const equals = pair.indexOf('=')
@@ -33,6 +39,7 @@ export function parsePlainQuery(text: string): PlainQuery | null {
         if (tag === undefined || wanted === undefined || Object.hasOwn(query.tags, tag) || tags > maxTags || tag === '__proto__')
           return null
         query.tags[tag] = wanted
+        query.tagText += `${value}&`
         break
       }
       case 'project':

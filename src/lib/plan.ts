@@ -13,6 +13,8 @@ export type Side = {
   /** The version's own content, which has no tags, and its variants. */
   bodies: { index: number; tags: Tags }[]
   erased: Erased | null
+  /** The bodies that were chosen lately, by the tags as they were asked for. */
+  chosen: Map<string, number>
 }
 
 /** An answer whose bytes never change: they depend on the outcome alone. */
@@ -51,9 +53,9 @@ const overheadBytes = 1_200
 const outcomeBytes = 600
 
 export function sideOf(release: ReleasePointer | null, record: VersionRecord | null): Side {
-  if (!record) return { release, versionId: null, version: null, bodies: [], erased: null }
+  if (!record) return { release, versionId: null, version: null, bodies: [], erased: null, chosen: new Map() }
   const { id, version, tags, erased } = record
-  return { release, versionId: id, version, bodies: tags.map((tags, index) => ({ index, tags })), erased }
+  return { release, versionId: id, version, bodies: tags.map((tags, index) => ({ index, tags })), erased, chosen: new Map() }
 }
 
 /** The body that fits the requested tags: that of the best variant, else the version's own. Pure. */
@@ -64,6 +66,19 @@ export function chooseBody({ bodies }: Side, requested: Tags): number {
 export function makePlan(plan: Pick<Plan, 'name' | 'ref' | 'by' | 'pointers' | 'stable' | 'canary'>): Plan {
   const tagBytes = [plan.stable, plan.canary?.side].reduce((sum, side) => sum + (side?.bodies.length ?? 0) * 200, 0)
   return { ...plan, outcomes: { plain: [], stable: [], canary: [] }, sizeBytes: overheadBytes + tagBytes }
+}
+
+const maxChosen = 64
+
+/** The same by tags that `text` stands for: what many ask for is chosen once. */
+export function chooseBodyBy(side: Side, text: string, requested: () => Tags): number {
+  if (text === '' || side.bodies.length <= 1) return 0
+  const known = side.chosen.get(text)
+  if (known !== undefined) return known
+  const body = chooseBody(side, requested())
+  if (side.chosen.size >= maxChosen) side.chosen.clear()
+  side.chosen.set(text, body)
+  return body
 }
 
 export type AliasTarget = { by: 'pin'; pointer: Pointer<VersionPointer> } | { by: 'alias'; pointer: Pointer<ReleasePointer> }

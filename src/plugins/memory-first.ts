@@ -10,7 +10,7 @@ import { anonymous, type CheckedKey, hasScope } from '../lib/access.js'
 import type { DurationSeries } from '../lib/durations.js'
 import { addressKey, type Limits, lowReads, rateFields, takeRead } from '../lib/limits.js'
 import { type PlainQuery, parsePlainQuery } from '../lib/plain-query.js'
-import { chooseBody, type Finished, servedSide } from '../lib/plan.js'
+import { chooseBodyBy, type Finished, servedSide } from '../lib/plan.js'
 import type { HeldProject } from '../lib/read-cache.js'
 import { hashHex } from '../lib/secrets.js'
 
@@ -45,7 +45,8 @@ function answer(deps: Deps, limits: Limits, series: Series, request: IncomingMes
   const { headers } = request
   const target = request.method === 'GET' && isPlain(headers) ? targetOf(request.url ?? '') : null
   if (!target) return false
-  const key = keyOf(deps, headers)
+  const nowMs = deps.now().getTime()
+  const key = keyOf(deps, headers, nowMs)
   if (key === undefined) return false
   const held = projectOf(deps, key, target.query, headers['x-promptsync-project'])
   if (!held) return false
@@ -53,21 +54,21 @@ function answer(deps: Deps, limits: Limits, series: Series, request: IncomingMes
   if (!plan) return false
   const { mode, bucket } = draw(plan, target.query)
   const side = servedSide(plan, mode)
-  const finished = side.erased ? undefined : plan.outcomes[mode][chooseBody(side, target.query.tags)]
+  const finished = side.erased
+    ? undefined
+    : plan.outcomes[mode][chooseBodyBy(side, target.query.tagText, () => target.query.tags)]
   if (!finished) return false
   const caller = key?.actor.keyId ?? (deps.config.trustProxy === false ? addressKey(request.socket.remoteAddress ?? '') : null)
   if (caller === null || takeRead(limits, caller) > 0) return false
-  noteRead(deps, held, key)
+  noteRead(deps, held, key, nowMs)
   const low = lowReads(limits, caller)
-  const fields = [
-    'x-request-id',
-    typeof headers['x-request-id'] === 'string' ? headers['x-request-id'] : randomUUID(),
-    ...(bucket === null ? [] : ['x-promptsync-bucket', String(bucket)]),
-    ...(low ? Object.entries(rateFields(low)).flat() : []),
-  ]
   const status = isNotModified(headers['if-none-match'], finished.etag) ? 304 : 200
   const head = headOf(finished, side.version ?? '', fetchCaching(plan.by))
-  response.writeHead(status, (status === 200 ? head.whole : head.unmodified).concat(fields))
+  const fields = (status === 200 ? head.whole : head.unmodified).slice()
+  fields.push('x-request-id', (headers['x-request-id'] as string | undefined) ?? randomUUID())
+  if (bucket !== null) fields.push('x-promptsync-bucket', String(bucket))
+  if (low) for (const [name, value] of Object.entries(rateFields(low))) fields.push(name, value)
+  response.writeHead(status, fields)
   response.end(status === 200 ? finished.json : undefined)
   series[status].observe((performance.now() - startedAtMs) / 1_000)
   return true
@@ -111,13 +112,16 @@ function decode(part: string): string | null {
 }
 
 /** The key that was sent, if it was checked a moment ago and is good; null where none was sent. */
-function keyOf(deps: Deps, { authorization, 'x-api-key': apiKey }: IncomingMessage['headers']): CheckedKey | null | undefined {
+function keyOf(
+  deps: Deps,
+  { authorization, 'x-api-key': apiKey }: IncomingMessage['headers'],
+  nowMs: number,
+): CheckedKey | null | undefined {
   if (authorization === undefined && apiKey === undefined) return null
   const secret = authorization === undefined ? apiKey : authorization.startsWith('Bearer ') ? authorization.slice(7) : ''
   if (typeof secret !== 'string' || secret === '' || secret.length > 512 || secret.includes(' ')) return undefined
   const key = deps.keys.get(hashHex(secret))
   if (!key || key.revokedAt !== null) return undefined
-  const nowMs = deps.now().getTime()
   const isGood = nowMs - key.checkedAtMs < keyRecheckMs && (key.expiresAt === null || key.expiresAt.getTime() > nowMs)
   return isGood ? key : undefined
 }
@@ -144,14 +148,13 @@ function projectOf(
 
 const useNotedMs = 1_000
 
-function noteRead({ cache, elapsed, keyUses, now }: Deps, held: HeldProject, key: CheckedKey | null): void {
+function noteRead({ cache, elapsed, keyUses }: Deps, held: HeldProject, key: CheckedKey | null, nowMs: number): void {
   cache.counts.hits.memory += 1
   held.usedAtMs = elapsed()
   const id = key?.actor.keyId
   if (!id) return
   const last = keyUses.get(id)
-  const at = now()
-  if (!last || at.getTime() - last.getTime() > useNotedMs) keyUses.set(id, at)
+  if (!last || nowMs - last.getTime() > useNotedMs) keyUses.set(id, new Date(nowMs))
 }
 
 /** The fields that are the same for everybody, with those of the body and without. */
