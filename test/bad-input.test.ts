@@ -386,6 +386,7 @@ function transportRows(): Row[] {
       'DELETE of a release': call('DELETE', '/releases/r1'),
       'DELETE of the audit': call('DELETE', '/audit'),
       'POST to an alias history': call('POST', '/aliases/dev/history', {}),
+      'POST to the events': call('POST', '/events', {}),
     }),
     ...refused(415, 'body.unsupported_type', {
       'a body of plain text': typed('text/plain'),
@@ -1168,7 +1169,7 @@ function refRows(): Row[] {
 
 function queryRows({ cursors }: World): Row[] {
   const routes: Record<string, string[]> = {
-    GET: [...lists, '/prompts/greeting', '/prompts/greeting/latest', '/aliases/dev', `/projects/${project}`],
+    GET: [...lists, '/prompts/greeting', '/prompts/greeting/latest', '/aliases/dev', `/projects/${project}`, '/events'],
     POST: ['/prompts', '/aliases/dev/rollback', '/canary', '/canary/production/promote', '/projects', '/keys'],
     PUT: ['/aliases/dev'],
     PATCH: ['/prompts/greeting', `/projects/${project}`],
@@ -1198,6 +1199,20 @@ function queryRows({ cursors }: World): Row[] {
     ...invalid(
       'limit',
       titled([...limits, ...outOfBounds], (path) => [path, get(path)]),
+    ),
+    ...invalid(
+      'lastEventId',
+      titled(['', 'x', '-1', '1e3', '1.0', '1.', '1.2.3', '9'.repeat(16), '1&lastEventId=2'], (id) => [
+        `the id of an event ${id}`,
+        get(`/events?lastEventId=${id}`),
+      ]),
+    ),
+    ...invalid(
+      'last-event-id',
+      titled(['', 'x', '1, 2', '9'.repeat(16)], (id) => [
+        `a Last-Event-ID ${id}`,
+        get('/events', { headers: { 'last-event-id': id } }),
+      ]),
     ),
     ...invalid('project', {
       'a project given twice to a list': get(`/prompts?project=${project}&project=${project}`),

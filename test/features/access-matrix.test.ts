@@ -7,7 +7,7 @@ import { isPostgres, startService } from '../helpers/service.js'
 const scopeOf: Record<string, string> = {
   ...named('public', ['getLivez', 'getReadyz', 'getHealth', 'getMetrics']),
   ...named('prompts:read', ['listPrompts', 'getPrompt', 'listVersions', 'fetchPrompt', 'listReleases', 'getRelease']),
-  ...named('prompts:read', ['renderPrompt', 'validate']),
+  ...named('prompts:read', ['renderPrompt', 'validate', 'streamEvents']),
   ...named('prompts:read', ['listAliases', 'getAlias', 'listAliasMoves', 'listCanaries']),
   ...named('prompts:write', ['push', 'updatePrompt', 'archivePrompt']),
   ...named('aliases:write', ['moveAlias', 'rollbackAlias', 'deleteAlias', 'setCanary', 'endCanary', 'promoteCanary']),

@@ -6,7 +6,7 @@ import type { HeldProject } from '../../lib/read-cache.js'
 import { hashHex } from '../../lib/secrets.js'
 import { authenticate } from '../keys/keys.service.js'
 import { findHeld, isUnavailable, type Wanted } from '../reads/access.service.js'
-import { readDatabase } from '../reads/database.service.js'
+import { loadOnce, readDatabase } from '../reads/database.service.js'
 import { type EntriesRow, eventText, readEntries, type ToldChange, toChange } from './event-texts.service.js'
 
 const maxStreams = 1_000
@@ -156,7 +156,7 @@ async function catchUp(deps: Deps, streams: Streams, stream: Stream): Promise<vo
     }
   } catch (err) {
     // Asked again before long: see `tendStreams`.
-    if (isUnavailable(err)) deps.log.debug({ err }, 'The events of a project could not be read yet.')
+    if (err instanceof AppError) deps.log.debug({ err }, 'The events of a project could not be read yet.')
     else deps.log.warn({ err }, 'The events of a project could not be read.')
   } finally {
     stream.isReading = false
@@ -170,7 +170,7 @@ async function readChanges(deps: Deps, { projectId, position, held }: Stream): P
   const { epoch, token } = position
   // One that began before the change that is waited for would not bring it.
   const what = `events ${projectId} ${epoch} ${token} ${held.pointers.token}`
-  return deps.cache.flights.run(what, async () => {
+  return loadOnce(deps, what, async () => {
     const row = await readDatabase<EntriesRow>(deps, readEntries, [projectId, epoch, token])
     if (!row) return null
     const { entries, ...rest } = row
