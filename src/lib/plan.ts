@@ -48,8 +48,13 @@ export type Plan = {
   sizeBytes: number
 }
 
-/** About what the objects of a plan take. */
+/** What was chosen lately is kept for so many texts, of such a length. */
+const maxChosen = 64
+const maxChosenText = 100
+
+/** About what the objects of a plan take, and what was chosen of a side that has variants. */
 const overheadBytes = 1_200
+const chosenBytes = maxChosen * (maxChosenText + 60)
 const outcomeBytes = 600
 
 export function sideOf(release: ReleasePointer | null, record: VersionRecord | null): Side {
@@ -64,15 +69,18 @@ export function chooseBody({ bodies }: Side, requested: Tags): number {
 }
 
 export function makePlan(plan: Pick<Plan, 'name' | 'ref' | 'by' | 'pointers' | 'stable' | 'canary'>): Plan {
-  const tagBytes = [plan.stable, plan.canary?.side].reduce((sum, side) => sum + (side?.bodies.length ?? 0) * 200, 0)
-  return { ...plan, outcomes: { plain: [], stable: [], canary: [] }, sizeBytes: overheadBytes + tagBytes }
+  const sizeBytes = overheadBytes + sizeOfSide(plan.stable) + (plan.canary ? sizeOfSide(plan.canary.side) : 0)
+  return { ...plan, outcomes: { plain: [], stable: [], canary: [] }, sizeBytes }
 }
 
-const maxChosen = 64
+function sizeOfSide({ bodies }: Side): number {
+  return bodies.length * 200 + (bodies.length > 1 ? chosenBytes : 0)
+}
 
 /** The same by tags that `text` stands for: what many ask for is chosen once. */
 export function chooseBodyBy(side: Side, text: string, requested: () => Tags): number {
   if (text === '' || side.bodies.length <= 1) return 0
+  if (text.length > maxChosenText) return chooseBody(side, requested())
   const known = side.chosen.get(text)
   if (known !== undefined) return known
   const body = chooseBody(side, requested())

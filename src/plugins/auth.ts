@@ -5,6 +5,7 @@ import { AppError, tryLater } from '../errors.js'
 import { authenticate, flushKeyUses } from '../features/keys/keys.service.js'
 import { isDeletedProject } from '../features/projects/projects.service.js'
 import { findHeld, type Wanted } from '../features/reads/access.service.js'
+import { whileThere } from '../features/reads/database.service.js'
 import { confirm } from '../features/reads/held-projects.service.js'
 import { type Actor, anonymous, hasScope, type Project, type Scope } from '../lib/access.js'
 import { slugPattern } from '../lib/names.js'
@@ -40,7 +41,8 @@ export const authPlugin = fp(
       const secret = secretOf(request)
       if (secret !== null) request.actor = await authenticate(app.deps, secret, wanted)
       request.namedProject = onlyOne(given)
-      const isDeleted = withDeleted && slug !== null && isGlobal(request.actor) && (await isDeletedProject(app.deps, slug))
+      const isDeleted =
+        withDeleted && slug !== null && isGlobal(request.actor) && (await whileThere(app.deps, isDeletedProject(app.deps, slug)))
       const fallback = about === 'optional' ? null : 'default'
       await admit(app.deps, request, { scope, fallback, named: isDeleted ? null : request.namedProject, wanted })
     })

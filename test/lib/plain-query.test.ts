@@ -5,17 +5,23 @@ import { FetchQuery } from '../../src/features/fetch/fetch.schema.js'
 import { type PlainQuery, parsePlainQuery } from '../../src/lib/plain-query.js'
 import { runs } from '../helpers/runs.js'
 
-/** What the route makes of a query, null where it refuses it. */
+type Told = Pick<PlainQuery, 'project' | 'tags' | 'key' | 'canary'>
+
+/** What the route makes of a query, null where it refuses it or does something else. */
 async function startRoute() {
   const app = Fastify()
-  app.get('/', async (request): Promise<PlainQuery | null> => {
+  app.get('/', async (request): Promise<Told | null> => {
     const parsed = FetchQuery.safeParse(request.query)
     if (!parsed.success || parsed.data.fallback !== undefined) return null
     const { project, tag, key, canary } = parsed.data
     return { project, tags: tag ?? {}, key, canary: canary ?? 'on' }
   })
-  const ask = async (query: string) => (await app.inject({ url: `/?${query}` })).json()
+  const ask = async (query: string): Promise<Told | null> => (await app.inject({ url: `/?${query}` })).json()
   return { ask, close: () => app.close() }
+}
+
+function toldBy({ project, tags, key, canary }: Told): Told {
+  return { project, tags: { ...tags }, key, canary }
 }
 
 const names = ['tag', 'key', 'project', 'canary', 'fallback', 'keyx', 'Key', 'tags', 'ke', '', '__proto__', 'k%65y']
@@ -69,8 +75,8 @@ t.test('whatever is answered at a look is what the route would make of it', asyn
       const plain = parsePlainQuery(text)
       if (plain === null) return
       answered += 1
-      const { tags, ...rest } = await ask(text).then((told: PlainQuery | null) => told ?? { tags: null })
-      t.strictSame({ project: undefined, key: undefined, ...rest, tags }, { ...plain, tags: { ...plain.tags } }, `?${text}`)
+      const told = await ask(text)
+      t.strictSame(told && toldBy(told), toldBy(plain), `?${text}`)
     }),
     { numRuns: runs(2_000), examples: [['keyx'], ['projectx'], ['tag'], ['key'], ['canaryoff'], ['key=a&keyx']] },
   )
@@ -88,12 +94,30 @@ t.test('no text makes it throw', async (t) => {
 })
 
 t.test('what callers send all the time is plain', async (t) => {
+  const parsed = (text: string) => {
+    const plain = parsePlainQuery(text)
+    return plain && toldBy(plain)
+  }
   const tags = { locale: 'cn', tone: 'friendly' }
-  t.strictSame(parsePlainQuery('tag=locale:cn&tag=tone%3Afriendly&key=user-1@example.com&project=acme'), {
-    ...{ project: 'acme', tags, key: 'user-1@example.com', canary: 'on' },
-  })
-  t.strictSame(parsePlainQuery('canary=off'), { project: undefined, tags: {}, key: undefined, canary: 'off' })
-  t.strictSame(parsePlainQuery(''), { project: undefined, tags: {}, key: undefined, canary: 'on' })
+  const everything = 'tag=locale:cn&tag=tone%3Afriendly&key=user-1@example.com&project=acme'
+  t.strictSame(parsed(everything), { project: 'acme', tags, key: 'user-1@example.com', canary: 'on' })
+  t.strictSame(parsed('canary=off'), { project: undefined, tags: {}, key: undefined, canary: 'off' })
+  t.strictSame(parsed(''), { project: undefined, tags: {}, key: undefined, canary: 'on' })
+})
+
+t.test('queries whose tags are the same text ask for the same tags', async (t) => {
+  const seen = new Map<string, string>()
+  fc.assert(
+    fc.property(query, (text) => {
+      const plain = parsePlainQuery(text)
+      if (!plain) return
+      const tags = JSON.stringify(plain.tags)
+      t.equal(seen.get(plain.tagText) ?? tags, tags)
+      t.equal(plain.tagText === '', tags === '{}')
+      seen.set(plain.tagText, tags)
+    }),
+    { numRuns: runs(1_000) },
+  )
 })
 
 t.test('a thousand tags are not plain, and one query leaves nothing in the next', async (t) => {

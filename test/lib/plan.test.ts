@@ -1,6 +1,8 @@
+import fc from 'fast-check'
 import t from 'tap'
 import {
   chooseBody,
+  chooseBodyBy,
   envelopeOf,
   finish,
   makePlan,
@@ -14,6 +16,7 @@ import {
 } from '../../src/lib/plan.js'
 import { nextEra, type Pointer, type Pointers, pinKey, type ReleasePointer, type VersionPointer } from '../../src/lib/pointers.js'
 import { makeRecord, type VersionRecord } from '../../src/lib/version-record.js'
+import { runs } from '../helpers/runs.js'
 
 const releaseOf = (number: number): ReleasePointer => ({ id: `${number}`, uid: `uid-${number}`, ref: `r${number}` })
 const at = <Target>(target: Target, canary: Pointer<Target>['canary'] = null): Pointer<Target> => ({ target, canary })
@@ -129,6 +132,38 @@ t.test('a body is that of the best variant, else the version’s own', async (t)
   t.equal(chooseBody(side, { locale: 'cn' }), 1)
   t.equal(chooseBody(side, { locale: 'en', tone: 'formal' }), 2)
   t.equal(chooseBody(side, { locale: 'fr' }), 0)
+})
+
+t.test('what was chosen for a text is what would be chosen again, for so many texts that they are counted', async (t) => {
+  const bodies = [{}, { locale: 'cn' }, { locale: 'en', tone: 'formal' }].map((tags) => ({ tags, content: 'x', messages: null }))
+  const side = sideOf(null, recordOf('v1', bodies))
+  const asked = fc.record({
+    locale: fc.constantFrom('cn', 'en', 'en-US', 'fr', 'x'.repeat(120)),
+    tone: fc.constantFrom('formal', 'friendly', 'x'.repeat(90)),
+    other: fc.stringMatching(/^[a-z]{1,6}$/),
+  })
+  fc.assert(
+    fc.property(asked, (tags) => {
+      const text = Object.entries(tags)
+        .map(([tag, value]) => `${tag}:${value}&`)
+        .join('')
+      for (const _ of ['first', 'again'])
+        t.equal(
+          chooseBodyBy(side, text, () => tags),
+          chooseBody(side, tags),
+        )
+      t.ok(side.chosen.size <= 64 && [...side.chosen.keys()].every(({ length }) => length <= 100))
+    }),
+    { numRuns: runs(400) },
+  )
+  t.equal(
+    chooseBodyBy(side, '', () => ({ locale: 'cn' })),
+    0,
+    'no text stands for no tags',
+  )
+  const { pointers } = planAt(pointersOf())
+  const withVariants = makePlan({ name: 'a', ref: 'dev', by: 'alias', pointers, stable: side, canary: null })
+  t.ok(withVariants.sizeBytes > 64 * 100)
 })
 
 t.test('an answer tells of the canary only where it counts, and names the release of its own side', async (t) => {

@@ -9,6 +9,7 @@ import { recordAudit } from '../audit/audit.service.js'
 import { findProject, queued, transact } from '../projects/projects.service.js'
 import { coldRead, isUnavailable, keyRecheckMs, soon, type Wanted } from '../reads/access.service.js'
 import { noteRevoked } from '../reads/changes.service.js'
+import { whileThere, writeRefused } from '../reads/database.service.js'
 import type { CreateKey, Key, NewKey } from './keys.schema.js'
 
 const maxSecretLength = 512
@@ -53,7 +54,7 @@ function admitKey(deps: Deps, key: CheckedKey, now: Date, check: 'confirmed' | '
 
 /** Makes a key; its secret is in this answer and nowhere else. */
 export async function createKey(deps: Deps, by: { actor: Actor; requestId: string }, input: CreateKey): Promise<NewKey> {
-  const project = await projectOfNewKey(deps, by.actor, input.project ?? null)
+  const project = await whileThere(deps, projectOfNewKey(deps, by.actor, input.project ?? null), writeRefused)
   const secret = createSecret()
   const write = async (tx: Db) => {
     const row = await tx.apiKey.create({

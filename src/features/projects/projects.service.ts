@@ -8,7 +8,7 @@ import type { PageQuery } from '../../lib/schemas.js'
 import { QueueFull, type WriteQueue } from '../../lib/write-queue.js'
 import { type Change, recordAudit } from '../audit/audit.service.js'
 import { noteUnknown, noteWritten } from '../reads/changes.service.js'
-import { whileThere } from '../reads/database.service.js'
+import { whileThere, writeRefused } from '../reads/database.service.js'
 import type { CreateProject, ProjectAnswer, UpdateProject } from './projects.schema.js'
 
 type Row = {
@@ -183,7 +183,7 @@ export async function queued<T>(queue: WriteQueue, slug: string, work: () => Pro
  * database answers with a refusal changed nothing.
  */
 export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>, timeoutMs?: number): Promise<T> {
-  if (deps.database.isAway()) throw refused()
+  if (deps.database.isAway()) throw writeRefused()
   let isCommitting = false
   let isGivenUp = false
   const options = timeoutMs === undefined ? undefined : { timeout: timeoutMs }
@@ -191,14 +191,14 @@ export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>, time
     await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
     const result = await work(tx)
     // Whoever waited for it was told that nothing changed.
-    if (isGivenUp) throw refused()
+    if (isGivenUp) throw writeRefused()
     isCommitting = true
     return result
   }, options)
   try {
     return await whileThere(deps, transaction, () => {
       isGivenUp = true
-      return isCommitting ? unknownOutcome() : refused()
+      return isCommitting ? unknownOutcome() : writeRefused()
     })
   } catch (error) {
     if (error instanceof AppError) throw error
@@ -210,10 +210,6 @@ export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>, time
     }
     throw unknownOutcome(error)
   }
-}
-
-function refused(): AppError {
-  return tryLater('database.unavailable', 'The database does not answer. Nothing was changed; try again.', 1)
 }
 
 function unknownOutcome(cause?: unknown): AppError {

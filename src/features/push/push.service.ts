@@ -8,6 +8,7 @@ import { targetOf } from '../aliases/alias-rows.service.js'
 import { writeMove } from '../aliases/aliases.service.js'
 import { recordChange, writeProject } from '../projects/projects.service.js'
 import { refusePurged } from '../purge/purge.service.js'
+import { whileThere, writeRefused } from '../reads/database.service.js'
 import { insertRelease, linkCommit, type ReleaseRow, releaseRef } from '../releases/releases.service.js'
 import { writeEntries } from '../releases/snapshots.service.js'
 import type { PlannedPrompt } from './composition.service.js'
@@ -43,7 +44,7 @@ export async function push(
     )
   }
   const prepared = await preparePush(body, caller.project.settings, deps.pause, (prompts) =>
-    findAccepted(deps.db, caller.project, prompts),
+    whileThere(deps, findAccepted(deps.db, caller.project, prompts), writeRefused),
   )
   return writeProject(deps, caller.project, async (tx, project) => {
     await refusePurged(tx, project, prepared.prompts, deps.pause)

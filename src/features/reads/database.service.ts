@@ -46,6 +46,11 @@ export async function loadOnce<T>({ cache }: Deps, key: string, work: () => Prom
   }
 }
 
+/** The error for a write that was not begun, or taken back. */
+export function writeRefused(): AppError {
+  return tryLater('database.unavailable', 'The database does not answer. Nothing was changed; try again.', 1)
+}
+
 /** Whether a read failed because it could not be asked, so that what is known may be answered instead. */
 export function isAway(error: unknown): boolean {
   return isConnectionLoss(error) || isIncapacity(error)

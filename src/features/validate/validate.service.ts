@@ -9,6 +9,7 @@ import { checkPrompts } from '../push/check.service.js'
 import { planPush } from '../push/plan.service.js'
 import { parsePush } from '../push/prepare.service.js'
 import { type Fault, type PreparedPrompt, type Remark, readPrompts, refuseSameNames } from '../push/read.service.js'
+import { whileThere } from '../reads/database.service.js'
 import type { Validation } from './validate.schema.js'
 
 /** An answer tells this many errors, and as many warnings. */
@@ -38,7 +39,7 @@ export async function validatePush(deps: Deps, project: Project, body: unknown):
     }
     // One moment for all that is read: the project may be changing, or going.
     const options = { isolationLevel: 'RepeatableRead', timeout: lookTimeoutMs } as const
-    await queued(deps.validations, project.slug, () => deps.db.$transaction(look, options))
+    await queued(deps.validations, project.slug, () => whileThere(deps, deps.db.$transaction(look, options)))
   }
   const prompts = new Map(checked.prompts.map((prompt) => [prompt.where, prompt]))
   const findings = [
