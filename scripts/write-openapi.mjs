@@ -8,12 +8,14 @@ import { embeddedConnection } from '../src/database/connect.ts'
 import { assembleDeps } from '../src/deps.ts'
 
 const file = 'openapi/openapi.json'
-const deps = await assembleDeps(
-  embeddedConnection(await PGlite.create()),
-  loadConfig({}),
-  pino({ level: 'silent' }),
-  () => new Date(),
-)
+const deps = await assembleDeps({
+  connection: embeddedConnection(await PGlite.create()),
+  redis: null,
+  config: loadConfig({}),
+  log: pino({ level: 'silent' }),
+  now: () => new Date(),
+  elapsed: () => performance.now(),
+})
 const app = await buildApp(deps)
 await app.ready()
 const text = `${JSON.stringify(app.swagger(), null, 2)}\n`

@@ -23,6 +23,8 @@ declare module 'fastify' {
     withDeleted?: boolean
     /** The route answers the prompt of `:name` and `:ref`: what it needs is read along with the key and the project. */
     readsPrompt?: boolean
+    /** The route has something to answer while the database is away. */
+    withoutDatabase?: boolean
   }
   interface FastifyInstance {
     deps: Deps

@@ -1,4 +1,5 @@
 import { createHash, hash, randomBytes } from 'node:crypto'
+import { AppError } from '../errors.js'
 
 const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
@@ -21,6 +22,18 @@ export function hashSecret(secret: string): Uint8Array<ArrayBuffer> {
 /** The same in hex, by which keys are known in memory. */
 export function hashHex(secret: string): string {
   return hash('sha256', secret, 'hex')
+}
+
+type KeyHeaders = { authorization?: string | undefined; 'x-api-key'?: string | string[] | undefined }
+
+/** The key that was sent, by either header; null without one. Throws `auth.invalid` for another scheme than Bearer. */
+export function sentSecret({ authorization, 'x-api-key': apiKey }: KeyHeaders): string | null {
+  if (authorization !== undefined) {
+    const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
+    if (bearer) return bearer
+    throw new AppError('auth.invalid', 'The Authorization header is not of the form "Bearer ps_…".')
+  }
+  return typeof apiKey === 'string' && apiKey !== '' ? apiKey : null
 }
 
 /** A repository URL without user and password; `stripped` tells whether there was something to hide. Pure. */

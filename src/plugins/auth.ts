@@ -10,6 +10,7 @@ import { confirm } from '../features/reads/held-projects.service.js'
 import { type Actor, anonymous, hasScope, type Project, type Scope } from '../lib/access.js'
 import { slugPattern } from '../lib/names.js'
 import { FetchParams } from '../lib/schemas.js'
+import { sentSecret } from '../lib/secrets.js'
 
 const keyUsesFlushMs = 30_000
 const openPrefixes = ['/docs']
@@ -38,7 +39,7 @@ export const authPlugin = fp(
       const given = projectsNamed(request, about)
       const slug = given.length === 1 && slugPattern.test(given[0] ?? '') ? (given[0] ?? null) : null
       const wanted: Wanted = { slug, id: null, prompt: () => promptOf(request) }
-      const secret = secretOf(request)
+      const secret = sentSecret(request.headers)
       if (secret !== null) request.actor = await authenticate(app.deps, secret, wanted)
       request.namedProject = onlyOne(given)
       const isDeleted =
@@ -61,16 +62,6 @@ export const authPlugin = fp(
 
 function isGlobal(actor: Actor): boolean {
   return actor !== anonymous && actor.projectId === null
-}
-
-function secretOf({ headers }: FastifyRequest): string | null {
-  const { authorization, 'x-api-key': apiKey } = headers
-  if (authorization !== undefined) {
-    const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
-    if (bearer) return bearer
-    throw new AppError('auth.invalid', 'The Authorization header is not of the form "Bearer ps_…".')
-  }
-  return typeof apiKey === 'string' && apiKey !== '' ? apiKey : null
 }
 
 /** What is named in the path, the query and the header, each name once. */

@@ -9,6 +9,7 @@ const allowedHeaders = [
   'Content-Type',
   'If-Match',
   'If-None-Match',
+  'Last-Event-ID',
   'X-Request-Id',
 ]
 const exposedHeaders = [

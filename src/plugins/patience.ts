@@ -9,9 +9,9 @@ import { databaseAway, whileThere, writeRefused } from '../features/reads/databa
 export const patiencePlugin = fp(
   async (app) => {
     app.addHook('onRoute', (route) => {
-      const { scope, readsPrompt } = route.config ?? {}
+      const { scope, withoutDatabase } = route.config ?? {}
       const isRead = [route.method].flat().every((method) => method === 'GET' || method === 'HEAD')
-      if (scope === undefined || scope === 'public' || readsPrompt) return
+      if (scope === undefined || scope === 'public' || withoutDatabase) return
       const handler = route.handler as RouteHandlerMethod
       route.handler = async function (request, reply) {
         if (app.deps.database.isAway()) throw isRead ? databaseAway() : writeRefused()

@@ -420,6 +420,23 @@ function countReads(): () => number {
   }
 }
 
+t.test('what could not be read is read again soon', async (t) => {
+  await makeProject('failing')
+  const client = await open(t, { project: 'failing' })
+  const { connection } = service.deps
+  const { read } = connection
+  let failures = 0
+  connection.read = async (statement, ...rest) => {
+    if (statement.name !== 'read_events') return read(statement, ...rest)
+    connection.read = read
+    failures += 1
+    throw new Error('This one fails.')
+  }
+  await change('failing', 1)
+  await client.until(isPast(2), 'it is told all the same')
+  t.equal(failures, 1)
+})
+
 t.test('a client that never reads is cut off and holds nothing but what it was sent', async (t) => {
   await makeProject('deaf')
   await pretendChanges('deaf', 9_990)

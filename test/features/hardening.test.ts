@@ -114,7 +114,7 @@ t.test('origins that are named may call from pages, others not', async (t) => {
       t.equal(headers['access-control-allow-methods'], 'GET, HEAD, POST, PUT, PATCH, DELETE')
       t.equal(
         headers['access-control-allow-headers'],
-        'Authorization, X-API-Key, X-Promptsync-Project, Content-Type, If-Match, If-None-Match, X-Request-Id',
+        'Authorization, X-API-Key, X-Promptsync-Project, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Request-Id',
       )
       t.equal(headers['access-control-allow-credentials'], undefined)
       t.match(headers.vary, /\bOrigin\b/)

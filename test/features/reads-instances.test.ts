@@ -197,6 +197,20 @@ t.test('a load that began before a purge and ends after it leaves the text in no
   }
 })
 
+t.test(
+  'what is purged while an instance holds contents but not their project is forgotten when it holds that again',
+  async (t) => {
+    const { project, here, there } = await makeProject()
+    await there('/prompts/a/dev')
+    const { id } = await base.client.project.findUniqueOrThrow({ where: { slug: project } })
+    thereInstance.deps.cache.projects.delete(`${id}`)
+    await here('/prompts/a/v1/purge', { body: { reason: 'a name' } })
+    waitForStaleness()
+    refused(t, await there('/prompts/a/dev'), 410, 'version.purged')
+    t.notOk(remembers(thereInstance.deps, `${project} text 1`))
+  },
+)
+
 t.test('a key that is revoked stops at once where it was, and elsewhere within ten seconds', async (t) => {
   const { project, here, there } = await makeProject()
   const { id, secret } = await hereInstance.createKey({ name: 'reader', project, scopes: ['prompts:read'] })

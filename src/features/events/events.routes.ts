@@ -1,9 +1,10 @@
 import type { OutgoingHttpHeaders } from 'node:http'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 import { tryLater } from '../../errors.js'
 import { problems, type Routes, readerOf } from '../../http.js'
 import { addressKey } from '../../lib/limits.js'
+import { sentSecret } from '../../lib/secrets.js'
 import { EventsHeaders, EventsQuery } from './events.schema.js'
 import { endStreams, openStream, refuseTooMany, type Streams, tendStreams } from './events.service.js'
 
@@ -40,7 +41,7 @@ export const eventRoutes: Routes = async (app) => {
   app.get(
     '/events',
     {
-      config: { scope: 'prompts:read' },
+      config: { scope: 'prompts:read', withoutDatabase: true },
       schema: {
         operationId: 'streamEvents',
         summary: 'Stream what happens in a project, without contents',
@@ -56,7 +57,7 @@ export const eventRoutes: Routes = async (app) => {
       if (app.isClosing()) throw tryLater('server.busy', 'This instance is closing. Try again.', 1)
       refuseTooMany(streams, caller)
       const lastEventId = request.headers['last-event-id'] ?? request.query.lastEventId ?? null
-      const about = { held: readerOf(request).held, secret: secretOf(request), caller, lastEventId }
+      const about = { held: readerOf(request).held, secret: sentSecret(request.headers), caller, lastEventId }
       const headers = { ...(reply.getHeaders() as OutgoingHttpHeaders), ...streamHeaders }
       openStream(app.deps, streams, about, takeOver(reply), headers)
       return reply
@@ -69,10 +70,4 @@ function takeOver(reply: FastifyReply): FastifyReply['raw'] {
   Object.defineProperty(reply, 'elapsedTime', { value: reply.elapsedTime })
   reply.hijack()
   return reply.raw
-}
-
-/** The key that let the request through, to be asked about again. */
-function secretOf({ headers: { authorization, 'x-api-key': apiKey } }: FastifyRequest): string | null {
-  if (authorization !== undefined) return /(\S+) *$/.exec(authorization)?.[1] ?? null
-  return typeof apiKey === 'string' && apiKey !== '' ? apiKey : null
 }

@@ -11,7 +11,7 @@ export const fetchRoutes: Routes = async (app) => {
   app.get(
     '/prompts/:name/:ref',
     {
-      config: { scope: 'prompts:read', readsPrompt: true },
+      config: { scope: 'prompts:read', readsPrompt: true, withoutDatabase: true },
       schema: {
         operationId: 'fetchPrompt',
         summary: 'Fetch a prompt by name and ref',

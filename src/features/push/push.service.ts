@@ -212,6 +212,7 @@ async function auditPush(
     after: {
       release: releaseRef(release),
       number: release.number,
+      made: plan.existing === null,
       created: created.length,
       unchanged: settled.length - created.length,
       removed: plan.removed.length,

@@ -18,6 +18,8 @@ const maxAhead = 500
 /** Begins to hold a project as it was read. */
 export function hold(deps: Deps, row: Exclude<ProjectRow, { kind: 'same' }>, startedAtMs: number): HeldProject {
   const held = newlyHeld(deps, toPointers(row, null), startedAtMs)
+  // Contents of when it was held before may still be there, and what was erased since with them.
+  if (row.purges > 0) forgetErased(deps, row.id)
   keepHeld(deps, held)
   return held
 }

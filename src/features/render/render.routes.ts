@@ -11,7 +11,7 @@ export const renderRoutes: Routes = async (app) => {
     '/prompts/:name/:ref/render',
     {
       bodyLimit: Math.min(maxBodyBytes, app.deps.config.bodyLimitBytes),
-      config: { scope: 'prompts:read', readsPrompt: true },
+      config: { scope: 'prompts:read', readsPrompt: true, withoutDatabase: true },
       schema: {
         operationId: 'renderPrompt',
         summary: 'Fetch a prompt and render it with variables',
