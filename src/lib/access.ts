@@ -13,7 +13,7 @@ export type Actor = {
   isConfirmed: boolean
 }
 
-/** A key as the database last told of it. */
+/** A key as the database last told of it, by a query that began at `checkedAtMs` of the clock that only goes forward. */
 export type CheckedKey = { actor: Actor; expiresAt: Date | null; revokedAt: Date | null; checkedAtMs: number }
 
 /** Who acts where nobody sent a key: the start of an instance, or an admin on the machine. */

@@ -27,6 +27,8 @@ export type Finished = {
   head?: { whole: string[]; unmodified: string[] }
   /** What renderings of it have in common, once there was one. */
   rendering?: { key: string; head: string }
+  /** To be told of what is kept here later, in bytes. */
+  grew?: (bytes: number) => void
 }
 
 /** Whether a canary counts for a request, and the side it drew. */
@@ -175,6 +177,7 @@ export function textOf(finished: Finished): { bytes: Buffer; etag: string } | nu
     const { content } = JSON.parse(finished.json.toString('utf8')) as { content: string | null }
     const bytes = content === null ? null : Buffer.from(content)
     finished.text = bytes && { bytes, etag: etagOf('text/plain; charset=utf-8', bytes) }
+    finished.grew?.(bytes?.length ?? 0)
   }
   return finished.text
 }

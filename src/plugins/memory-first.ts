@@ -122,7 +122,7 @@ function keyOf(
   if (typeof secret !== 'string' || secret === '' || secret.length > 512 || secret.includes(' ')) return undefined
   const key = deps.keys.get(hashHex(secret))
   if (!key || key.revokedAt !== null) return undefined
-  const isGood = nowMs - key.checkedAtMs < keyRecheckMs && (key.expiresAt === null || key.expiresAt.getTime() > nowMs)
+  const isGood = deps.elapsed() - key.checkedAtMs < keyRecheckMs && (key.expiresAt === null || key.expiresAt.getTime() > nowMs)
   return isGood ? key : undefined
 }
 

@@ -29,7 +29,7 @@ export type Outcome = {
   bucket: number | null
   /** What `Cache-Control` says. */
   caching: string
-  /** For how many seconds it could not be confirmed; null where it was, or where nothing could change it. */
+  /** For how many seconds it could not be confirmed; null where it was, and for built-ins. */
   staleSeconds: number | null
 }
 

@@ -7,7 +7,7 @@ import type { PageQuery } from '../../lib/schemas.js'
 import { createSecret, hashHex, hashSecret } from '../../lib/secrets.js'
 import { recordAudit } from '../audit/audit.service.js'
 import { findProject, queued, transact } from '../projects/projects.service.js'
-import { coldRead, isUnavailable, keyRecheckMs, soon, type Wanted } from '../reads/access.service.js'
+import { coldRead, isUnavailable, keyRecheckMs, rereadKey, soon, type Wanted } from '../reads/access.service.js'
 import { noteRevoked } from '../reads/changes.service.js'
 import { whileThere, writeRefused } from '../reads/database.service.js'
 import type { CreateKey, Key, NewKey } from './keys.schema.js'
@@ -22,7 +22,7 @@ export function authenticate(deps: Deps, secret: string, wanted: Wanted): Actor 
   const now = deps.now()
   const hash = hashHex(secret.slice(0, maxSecretLength))
   const known = deps.keys.get(hash)
-  if (known && now.getTime() - known.checkedAtMs < keyRecheckMs) return admitKey(deps, known, now, 'confirmed')
+  if (known && deps.elapsed() - known.checkedAtMs < keyRecheckMs) return admitKey(deps, known, now, 'confirmed')
   return checkKey(deps, hash, known, wanted)
 }
 
@@ -30,7 +30,7 @@ async function checkKey(deps: Deps, hash: string, known: CheckedKey | undefined,
   try {
     return admitKey(deps, await readKey(deps, hash, known, wanted), deps.now(), 'confirmed')
   } catch (error) {
-    const age = known ? deps.now().getTime() - known.checkedAtMs : Number.POSITIVE_INFINITY
+    const age = known ? deps.elapsed() - known.checkedAtMs : Number.POSITIVE_INFINITY
     if (known && age < graceMs && isUnavailable(error)) return admitKey(deps, known, deps.now(), 'unconfirmed')
     throw error
   }
@@ -38,8 +38,7 @@ async function checkKey(deps: Deps, hash: string, known: CheckedKey | undefined,
 
 /** A key that is known is waited for no longer than for the confirmation of a project. */
 async function readKey(deps: Deps, hash: string, known: CheckedKey | undefined, wanted: Wanted): Promise<CheckedKey> {
-  const reading = coldRead(deps, { hash, ...wanted })
-  const { key } = await (known ? soon(reading) : reading)
+  const key = known ? await soon(rereadKey(deps, hash)) : (await coldRead(deps, { hash, ...wanted })).key
   if (key) return key
   throw new AppError('auth.invalid', 'The key is not known here. Check that it is complete and meant for this server.')
 }

@@ -42,11 +42,11 @@ export async function deleteProject(deps: Deps, caller: Caller): Promise<Deleted
       before: toProjectAnswer(project),
       after: { erased },
     })
-    return { answer: { slug: project.slug, deletedAt: deletedAt.toISOString(), erased }, purges: project.purges }
+    return { slug: project.slug, deletedAt: deletedAt.toISOString(), erased }
   }
-  const { answer, purges } = await writeProject(deps, caller.project, erase, deletionTimeoutMs)
+  const answer = await writeProject(deps, caller.project, erase, deletionTimeoutMs)
   revokeKnown(deps, caller)
-  await noteErased(deps, caller.project, purges)
+  await noteErased(deps, caller.project)
   return answer
 }
 

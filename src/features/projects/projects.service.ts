@@ -23,7 +23,7 @@ type Row = {
 }
 
 /** A project as its writers see it, under its lock. */
-export type LockedProject = Project & { purgeSalt: Uint8Array | null; purges: number }
+export type LockedProject = Project & { purgeSalt: Uint8Array | null }
 
 const defaultSettings = { publicRead: false, scan: 'warn', defaultAlias: 'production' }
 
@@ -156,7 +156,7 @@ export async function writeProject<T>(
     await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR NO KEY UPDATE`
     const row = await tx.project.findUnique({ where: { id: project.id, deletedAt: null } })
     if (!row) throw new AppError('project.not_found', `Project "${project.slug}" is gone.`)
-    return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt, purges: row.purges })
+    return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt })
   }
   try {
     const result = await queued(deps.writes, project.slug, () => transact(deps, write, timeoutMs))

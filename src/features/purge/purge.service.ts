@@ -32,7 +32,7 @@ export async function purgeVersion(
     const { purgedAt } = await tx.version.findUniqueOrThrow({ where: { id: version.id }, select: { purgedAt: true } })
     if (purgedAt) {
       const answer = { ...named, purgedAt: purgedAt.toISOString(), ...(await findAffected(tx, project, version.id)) }
-      return { answer, purges: null }
+      return { answer, isNew: false }
     }
     const salt = project.purgeSalt ?? (await drawSalt(tx, project))
     await refuseText(tx, project, version, salt)
@@ -55,9 +55,9 @@ export async function purgeVersion(
       },
     })
     await tx.project.update({ where: { id: project.id }, data: { purges: { increment: 1 } } })
-    return { answer: { ...named, purgedAt: now.toISOString(), ...affected }, purges: project.purges }
+    return { answer: { ...named, purgedAt: now.toISOString(), ...affected }, isNew: true }
   })
-  if (purged.purges !== null) await noteErased(deps, caller.project, purged.purges)
+  if (purged.isNew) await noteErased(deps, caller.project)
   return purged.answer
 }
 

@@ -8,7 +8,7 @@ import { databaseAway, isAway, loadOnce, readDatabase } from './database.service
 import { confirm, confirmWaitMs, hold, holdShared, outdate, refresh } from './held-projects.service.js'
 import { type FoundRow, keepFound, readAllValues } from './plans.service.js'
 import { findSharedPointers } from './shared.service.js'
-import { readAll } from './statements.service.js'
+import { readAll, readEpochs } from './statements.service.js'
 
 /** A key is believed for this long; revoked elsewhere, it stops within the 10 s that are promised. */
 export const keyRecheckMs = 8_000
@@ -51,22 +51,34 @@ export async function soon<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-export function toCheckedKey({ id, name, scopes, projectId, expiresAt, revokedAt }: KeyRow, nowMs: number): CheckedKey {
+function toCheckedKey({ id, name, scopes, projectId, expiresAt, revokedAt }: KeyRow, checkedAtMs: number): CheckedKey {
   return {
     actor: { keyId: id, name, scopes, projectId: projectId === null ? null : BigInt(projectId), isConfirmed: true },
     expiresAt: expiresAt === null ? null : new Date(expiresAt),
     revokedAt: revokedAt === null ? null : new Date(revokedAt),
-    checkedAtMs: nowMs,
+    checkedAtMs,
   }
 }
 
-/** Keeps a key as it was read by a query that began at `nowMs`, unless it was revoked here meanwhile. */
-export function keepKey(deps: Deps, row: KeyRow, nowMs: number): CheckedKey {
-  const known = deps.keys.get(row.hash)
-  const read = toCheckedKey(row, nowMs)
-  const key = known?.revokedAt && known.revokedAt.getTime() >= nowMs ? known : read
-  deps.keys.set(row.hash, key)
-  return key
+/**
+ * Keeps a key as a query read it that began at `startedAtMs`, unless anything was changed or announced since: one that was
+ * revoked meanwhile may be in nobody's memory yet, so that nothing tells of it but `changes`.
+ */
+export function keepKey(deps: Deps, row: KeyRow, startedAtMs: number, changes: number): CheckedKey {
+  const read = toCheckedKey(row, startedAtMs)
+  if (deps.cache.changes === changes) deps.keys.set(row.hash, read)
+  return read
+}
+
+/** Reads one key again; null where there is none any more. */
+export async function rereadKey(deps: Deps, hash: string): Promise<CheckedKey | null> {
+  const { changes } = deps.cache
+  return loadOnce(deps, `key ${changes} ${hash}`, async () => {
+    const startedAtMs = deps.elapsed()
+    const answer = await readDatabase<{ keys: KeyRow[] }>(deps, readEpochs, [[], [Buffer.from(hash, 'hex')]])
+    const [row] = answer?.keys ?? []
+    return row ? keepKey(deps, row, startedAtMs, changes) : null
+  })
 }
 
 type Cold = Wanted & { hash: string | null }
@@ -84,7 +96,7 @@ export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKe
   const { changes } = deps.cache
   const what = `cold ${changes} ${hash} ${slug} ${id} ${prompt?.ref} ${prompt?.name}`
   return loadOnce(deps, what, async () => {
-    const [startedAtMs, nowMs] = [deps.elapsed(), deps.now().getTime()]
+    const startedAtMs = deps.elapsed()
     const bytes = hash === null ? null : Buffer.from(hash, 'hex')
     const values = readAllValues({ hash: bytes, slug, id }, null, prompt)
     const answer = await readDatabase<{ key: KeyRow | null; project: ProjectRow | null; found: FoundRow | null }>(
@@ -92,10 +104,8 @@ export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKe
       readAll,
       values,
     )
-    // A key that was revoked meanwhile may be in nobody's memory yet, so that nothing tells of it but this.
     const isOvertaken = deps.cache.changes !== changes
-    const keyRow = answer?.key ?? null
-    const key = keyRow && (isOvertaken ? toCheckedKey(keyRow, nowMs) : keepKey(deps, keyRow, nowMs))
+    const key = answer?.key ? keepKey(deps, answer.key, startedAtMs, changes) : null
     if (hash !== null && !key) noteMissing(deps, `key ${hash}`)
     const row = answer?.project ?? null
     const held = row && (await adoptProject(deps, row, startedAtMs, isOvertaken ? 'overtaken' : 'current'))

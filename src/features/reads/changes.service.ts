@@ -40,9 +40,9 @@ export async function noteWritten(deps: Deps, { id, slug }: Pick<Project, 'id' |
 }
 
 /** After contents of a project were erased: they go from the shared cache as well. */
-export async function noteErased(deps: Deps, project: Project, purgesBefore: number): Promise<void> {
+export async function noteErased(deps: Deps, project: Pick<Project, 'id'>): Promise<void> {
   forgetErased(deps, `${project.id}`)
-  await eraseShared(deps, { project, purges: purgesBefore }).catch((err: unknown) =>
+  await eraseShared(deps, project).catch((err: unknown) =>
     deps.log.warn(
       { err },
       'What was erased could not be removed from Redis; nobody reads it there, and it expires within a day.',

@@ -324,6 +324,13 @@ export async function finishedFor(deps: Deps, plan: Plan, mode: Mode, body: numb
   findVariables(deps, record, body)
   const finished = finish(plan, mode, body, record)
   const key = planKey(`${pointers.project.id}`, plan.name, plan.ref)
-  if (deps.cache.entries.peek(key) === plan) keepPlan(deps.cache, key, plan)
+  const keepSize = () => {
+    if (deps.cache.entries.peek(key) === plan) keepPlan(deps.cache, key, plan)
+  }
+  finished.grew = (bytes) => {
+    plan.sizeBytes += bytes
+    keepSize()
+  }
+  keepSize()
   return finished
 }

@@ -21,7 +21,11 @@ function keyOf({ cache, redis }: Deps, part: string): string | null {
 
 /** What all keys of a project's contents begin with; a purge leads to new ones. */
 function contentsOf({ project, purges }: Pick<Pointers, 'project' | 'purges'>): string {
-  return `c:${project.id}.${purges}:`
+  return `${allContentsOf(project)}${purges}:`
+}
+
+function allContentsOf({ id }: Pick<Pointers['project'], 'id'>): string {
+  return `c:${id}.`
 }
 
 async function read<T>(deps: Deps, part: string, decode: (payload: Buffer) => T): Promise<T | null> {
@@ -127,9 +131,12 @@ export async function findSharedPointers(deps: Deps, project: { slug: string } |
   })
 }
 
-/** Erases what the second level holds of a project's contents as they were before a purge. */
-export async function eraseShared(deps: Deps, pointers: Pick<Pointers, 'project' | 'purges'>): Promise<void> {
-  const prefix = keyOf(deps, contentsOf(pointers))
+/**
+ * Erases what the second level holds of a project's contents: also what another history of the database, which was restored
+ * since, may have left there under the number of the purge that was.
+ */
+export async function eraseShared(deps: Deps, project: Pick<Pointers['project'], 'id'>): Promise<void> {
+  const prefix = keyOf(deps, allContentsOf(project))
   if (prefix === null || !deps.redis) return
   await deps.redis.removeAll(prefix, eraseTimeoutMs)
 }

@@ -80,8 +80,8 @@ function dueProjects({ cache }: Deps, nowMs: number, olderThanMs: number): HeldP
   )
 }
 
-function dueKeys({ keys, now }: Deps): Buffer[] {
-  const beforeMs = now().getTime() - keyRecheckMs / 2
+function dueKeys({ keys, elapsed }: Deps): Buffer[] {
+  const beforeMs = elapsed() - keyRecheckMs / 2
   const due: Buffer[] = []
   let seen = 0
   for (const [hash, { checkedAtMs, revokedAt }] of keys.entries()) {
@@ -95,12 +95,13 @@ function dueKeys({ keys, now }: Deps): Buffer[] {
 type EpochsRow = { projects: { id: string; epoch: string; token: string }[]; keys: KeyRow[] }
 
 async function confirmAll(deps: Deps, due: HeldProject[], hashes: Buffer[]): Promise<void> {
-  const [startedAtMs, nowMs] = [deps.elapsed(), deps.now().getTime()]
+  const startedAtMs = deps.elapsed()
+  const { changes } = deps.cache
   const ids = due.map(({ pointers }) => `${pointers.project.id}`)
   // Found out in time, nobody has to wait for a database that does not answer.
   const timeoutMs = Math.min(readTimeoutMs, deps.config.maxStalenessMs / 2)
   const answer = await askDatabase<EpochsRow>(deps, readEpochs, [ids, hashes], timeoutMs)
-  for (const row of answer?.keys ?? []) keepKey(deps, row, nowMs)
+  for (const row of answer?.keys ?? []) keepKey(deps, row, startedAtMs, changes)
   const epochs = new Map(answer?.projects.map((row) => [row.id, row]))
   const changed = due.filter((held) => {
     const row = epochs.get(`${held.pointers.project.id}`)

@@ -38,6 +38,7 @@ function renderingOf(finished: Finished): { key: string; head: string } {
     // Tags tell the variants of one version apart.
     const key = `${fetched.contentHash} ${JSON.stringify(fetched.tags)}`
     finished.rendering = { key, head: JSON.stringify(fetched).slice(0, -1) }
+    finished.grew?.(2 * finished.rendering.head.length)
   }
   return finished.rendering
 }
