@@ -28,8 +28,9 @@ export const memoryFirstPlugin = fp(
     const series = { 200: app.durationsOf('GET', route, '200'), 304: app.durationsOf('GET', route, '304') }
     const others = app.server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
     app.server.removeAllListeners('request')
+    const write = createWriter()
     app.server.on('request', (request, response) => {
-      if (app.isClosing() || !answer(app.deps, app.limits, series, request, response)) {
+      if (app.isClosing() || !answer(app.deps, app.limits, series, write, request, response)) {
         for (const other of others) other.call(app.server, request, response)
       }
     })
@@ -39,8 +40,32 @@ export const memoryFirstPlugin = fp(
 
 type Series = Record<200 | 304, DurationSeries>
 
+type Write = (response: ServerResponse, status: number, fields: string[], body: Buffer | undefined) => void
+
+/**
+ * Writes what is answered in one turn of the event loop at its end, all together: a client that is woken by each answer
+ * alone costs the server more than the answers.
+ */
+function createWriter(): Write {
+  const waiting: Parameters<Write>[] = []
+  const writeAll = () => {
+    for (const [response, status, fields, body] of waiting) response.writeHead(status, fields).end(body)
+    waiting.length = 0
+  }
+  return (...answered) => {
+    if (waiting.push(answered) === 1) setImmediate(writeAll)
+  }
+}
+
 /** Answers, or does nothing and returns false. */
-function answer(deps: Deps, limits: Limits, series: Series, request: IncomingMessage, response: ServerResponse): boolean {
+function answer(
+  deps: Deps,
+  limits: Limits,
+  series: Series,
+  write: Write,
+  request: IncomingMessage,
+  response: ServerResponse,
+): boolean {
   const startedAtMs = performance.now()
   const { headers } = request
   const target = request.method === 'GET' && isPlain(headers) ? targetOf(request.url ?? '') : null
@@ -68,8 +93,7 @@ function answer(deps: Deps, limits: Limits, series: Series, request: IncomingMes
   fields.push('x-request-id', (headers['x-request-id'] as string | undefined) ?? randomUUID())
   if (bucket !== null) fields.push('x-promptsync-bucket', String(bucket))
   if (low) for (const [name, value] of Object.entries(rateFields(low))) fields.push(name, value)
-  response.writeHead(status, fields)
-  response.end(status === 200 ? finished.json : undefined)
+  write(response, status, fields, status === 200 ? finished.json : undefined)
   series[status].observe((performance.now() - startedAtMs) / 1_000)
   return true
 }
