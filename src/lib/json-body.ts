@@ -79,7 +79,8 @@ async function scan(bytes: Uint8Array, pause: Pause): Promise<Scan> {
   let elementBytes = 0
   let outsideValues = 0
   let inString = false
-  let nextPause = 0
+  // Small bodies do not wait for their turn.
+  let nextPause = chunkBytes
   for (let index = 0; index < bytes.length; index += 1) {
     if (index >= nextPause) {
       await pause()

@@ -30,11 +30,11 @@ export const renderRoutes: Routes = async (app) => {
         ...request.body,
         ...{ canary, fallback },
       })
-      // As bytes it is sent as it is: the schema of the answer is for the documents.
+      // A text is sent as it is: the schema of the answer is for the documents.
       return reply
         .headers({ ...headers, 'cache-control': 'no-store' })
         .type('application/json; charset=utf-8')
-        .send(Buffer.from(json) as never)
+        .send(json as never)
     },
   )
 }
