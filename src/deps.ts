@@ -9,6 +9,7 @@ import { createReadCache, type ReadCache } from './lib/read-cache.js'
 import { createPromptCache, type PromptCache } from './lib/rendering/prepared-prompt.js'
 import { createPause, type Pause } from './lib/slices.js'
 import type { Variable } from './lib/template/variables.js'
+import { createEndOfTurn, type EndOfTurn } from './lib/turns.js'
 import { createWriteQueue, type WriteQueue } from './lib/write-queue.js'
 import { connectRedis, type RedisLink } from './redis/connect.js'
 
@@ -26,6 +27,8 @@ export type Deps = {
   validations: WriteQueue
   /** Called between items of long work, so that reads get their turn. */
   pause: Pause
+  /** Awaited by what answers reads, just before it does. */
+  endOfTurn: EndOfTurn
   builtins: Builtins
   /** Keys by the hex of their hash, with when each was last read from the database. */
   keys: LRUCache<string, CheckedKey>
@@ -80,6 +83,7 @@ export async function assembleDeps({ connection, redis, config, log, now, elapse
     writes: createWriteQueue(writeLimits),
     validations: createWriteQueue(validationLimits),
     pause: createPause(),
+    endOfTurn: createEndOfTurn(),
     builtins: await loadBuiltins(),
     keys: new LRUCache({ max: keyCacheSize }),
     cache: createReadCache(config.cacheBytes, elapsed),

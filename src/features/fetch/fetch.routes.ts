@@ -32,6 +32,7 @@ export const fetchRoutes: Routes = async (app) => {
         canary: canary ?? 'on',
         fallback: fallback ?? 'none',
       })
+      await app.deps.endOfTurn()
       return sendOutcome(reply, request, outcome)
     },
   )

@@ -30,6 +30,7 @@ export const renderRoutes: Routes = async (app) => {
         ...request.body,
         ...{ canary, fallback },
       })
+      await app.deps.endOfTurn()
       // A text is sent as it is: the schema of the answer is for the documents.
       return reply
         .headers({ ...headers, 'cache-control': 'no-store' })
