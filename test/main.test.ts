@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { makeDirectory, makeEnvironment, run, serve } from './helpers/process.js'
 import { isPostgres } from './helpers/service.js'
+import { until } from './helpers/until.js'
 
 // Starting processes is slow and mostly waiting: these tests run side by side.
 t.jobs = 3
@@ -73,7 +74,7 @@ t.test('the command line', { buffered: true }, async (t) => {
     { args: ['sevre'], code: 1, says: /unknown command "sevre"/ },
     { args: ['admin', 'export'], code: 1, says: /^promptsync: PROMPTSYNC_DATA_DIR \S+ holds no database\./ },
     {
-      args: ['serve'],
+      args: ['migrate'],
       env: { DATABASE_URL: 'postgres://u:secret@127.0.0.1:1/d' },
       code: 1,
       says: /^promptsync: The database of DATABASE_URL does not answer/,
@@ -88,3 +89,18 @@ t.test('the command line', { buffered: true }, async (t) => {
     }),
   )
 })
+
+t.test(
+  'a start waits for a database that does not answer, says so, and ends when it is told to',
+  { buffered: true },
+  async (t) => {
+    const directory = await makeDirectory(t)
+    const started = run(['serve'], { PROMPTSYNC_DATA_DIR: directory, DATABASE_URL: 'postgres://u:secret@127.0.0.1:1/d' })
+    t.teardown(() => started.child.kill('SIGKILL'))
+    await until('it has tried twice', 30_000, () => started.stderr().split('Trying again').length > 2)
+    t.match(started.stderr(), /^promptsync: The database of DATABASE_URL does not answer.* Trying again in 0\.5 s\.$/m)
+    t.notMatch(started.stdout() + started.stderr(), /secret/)
+    started.child.kill('SIGTERM')
+    t.not(await started.exited, 0)
+  },
+)

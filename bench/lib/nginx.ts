@@ -4,7 +4,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, until } from '../../test/faults/helpers/postgres-server.js'
+import { freePort } from '../../test/helpers/free-port.js'
+import { until } from '../../test/helpers/until.js'
 import type { Scope } from './scope.js'
 
 const startTimeoutMs = 10_000

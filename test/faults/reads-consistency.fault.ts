@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Service } from '../helpers/service.js'
+import { until } from '../helpers/until.js'
 import { migrateDatabase, startInstance, untilLinked } from './helpers/instances.js'
 import {
   findOutdated,
@@ -12,7 +13,7 @@ import {
   takeStep,
   type Wrong,
 } from './helpers/ordered-reads.js'
-import { startPostgres, until } from './helpers/postgres-server.js'
+import { startPostgres } from './helpers/postgres-server.js'
 import { startRedis } from './helpers/redis-server.js'
 
 const maxStalenessMs = 3_000

@@ -1,10 +1,11 @@
 import t from 'tap'
 import type { Service } from '../helpers/service.js'
+import { until } from '../helpers/until.js'
 import { watchLateness } from './helpers/event-loop.js'
 import { type Fault, startFaultProxy } from './helpers/fault-proxy.js'
 import { migrateDatabase, startInstance, untilLinked } from './helpers/instances.js'
 import { makeKnown, moveOnce, movingPath, startMoves } from './helpers/known-prompts.js'
-import { startPostgres, until } from './helpers/postgres-server.js'
+import { startPostgres } from './helpers/postgres-server.js'
 import { startRedis } from './helpers/redis-server.js'
 import { checkTrue, percentile, type Sample, startLoad, statuses } from './helpers/steady-load.js'
 

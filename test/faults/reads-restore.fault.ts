@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { Service } from '../helpers/service.js'
+import { until } from '../helpers/until.js'
 import { migrateDatabase, startInstance } from './helpers/instances.js'
-import { startPostgres, until } from './helpers/postgres-server.js'
+import { startPostgres } from './helpers/postgres-server.js'
 import { startRedis } from './helpers/redis-server.js'
 import { type Sample, startLoad } from './helpers/steady-load.js'
 

@@ -1,9 +1,10 @@
 import type { Redis } from 'ioredis'
 import t from 'tap'
 import type { Answer, Service } from '../helpers/service.js'
+import { until } from '../helpers/until.js'
 import { startFaultProxy } from './helpers/fault-proxy.js'
 import { migrateDatabase, startInstance } from './helpers/instances.js'
-import { startPostgres, until } from './helpers/postgres-server.js'
+import { startPostgres } from './helpers/postgres-server.js'
 import { startRedisCluster } from './helpers/redis-cluster.js'
 import { startRedis } from './helpers/redis-server.js'
 

@@ -1,7 +1,8 @@
 import t from 'tap'
+import { until } from '../helpers/until.js'
 import { callUntilAnswered } from './helpers/calls.js'
 import { startFaultProxy } from './helpers/fault-proxy.js'
-import { startPostgres, until } from './helpers/postgres-server.js'
+import { startPostgres } from './helpers/postgres-server.js'
 import { adminKey, buildPackage, makeDirectory, startPromptsync } from './helpers/promptsync.js'
 import { startRedis } from './helpers/redis-server.js'
 

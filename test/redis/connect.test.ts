@@ -2,8 +2,9 @@ import t from 'tap'
 import { addressOf, describeError } from '../../src/redis/addresses.js'
 import { RedisAway } from '../../src/redis/away.js'
 import type { RedisLink } from '../../src/redis/connect.js'
-import { freePort, until } from '../faults/helpers/postgres-server.js'
+import { freePort } from '../helpers/free-port.js'
 import { greet, listen, openLink, startScripted } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
 
 const waitMs = 5_000
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { RedisLink } from '../../src/redis/connect.js'
-import { until } from '../faults/helpers/postgres-server.js'
 import { openLink, redisUrl } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
 
 const waitMs = 5_000
 const prefix = `test-link-${randomUUID()}:`

@@ -1,7 +1,7 @@
 import { connectPostgres } from '../../../src/database/connect.js'
 import { migrate } from '../../../src/database/migrate.js'
 import { type Service, startService, type Teardown } from '../../helpers/service.js'
-import { until } from './postgres-server.js'
+import { until } from '../../helpers/until.js'
 
 type Options = {
   databaseUrl: string

@@ -2,12 +2,13 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, chown, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { freePort } from '../../helpers/free-port.js'
 import type { Teardown } from '../../helpers/service.js'
+import { until } from '../../helpers/until.js'
+import { pauseProcess } from './pause-process.js'
 
 /** A PostgreSQL cluster of this test alone, which may be stopped, killed and started again under the same address. */
 export type PostgresServer = {
@@ -52,8 +53,6 @@ const role = 'promptsync'
 const startTimeoutMs = 30_000
 const acceptingLine = 'database system is ready to accept connections'
 const endSessionsMs = 10_000
-const pauseMs = 5_000
-const pollMs = 5
 
 function versionOf(directory: string): number {
   const programs = ['initdb', 'postgres'].map((name) => join(directory, name))
@@ -93,34 +92,6 @@ function asServer(user: { uid: number; gid: number } | null, command: string[], 
   const identity = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'] : []
   const [program = '', ...args] = [...enter, 'setpriv', ...identity, '--pdeathsig=QUIT', ...command]
   return [program, args]
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-/** Asks again and again until it is so; rejects when that has not come in time. */
-export async function until(what: string, timeoutMs: number, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + timeoutMs
-  while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error(`After ${timeoutMs} ms it was not so that ${what}.`)
-    await delay(pollMs)
-  }
-}
-
-/** Stops a process where it is, and resolves when it has stopped: a signal needs a moment to arrive. */
-export async function pauseProcess(pid: number): Promise<void> {
-  process.kill(pid, 'SIGSTOP')
-  await until(`process ${pid} is stopped`, pauseMs, async () => {
-    const status = await readFile(`/proc/${pid}/stat`, 'latin1')
-    // The state follows the name, which may hold anything. A child that had ended just before is a zombie.
-    return /^[TZ]/.test(status.slice(status.lastIndexOf(')') + 2))
-  })
 }
 
 /** Stops a process and all of its children; the answer lets them go on. */

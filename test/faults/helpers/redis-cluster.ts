@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { Redis } from 'ioredis'
 import type { Teardown } from '../../helpers/service.js'
-import { until } from './postgres-server.js'
+import { until } from '../../helpers/until.js'
 import { type RedisServer, startRedis, withRedis } from './redis-server.js'
 
 /** Three masters with a third of the slots each, and a replica for every one. */

@@ -4,8 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
+import { freePort } from '../../helpers/free-port.js'
 import type { Teardown } from '../../helpers/service.js'
-import { freePort, pauseProcess, until } from './postgres-server.js'
+import { until } from '../../helpers/until.js'
+import { pauseProcess } from './pause-process.js'
 
 /** A Redis of this test alone, which may be frozen, filled, killed and started again under the same address. */
 export type RedisServer = {
