@@ -19,6 +19,8 @@ export type Limits = {
   writesPerMinute: number
   /** Counts keys that nobody knows, by address. */
   guesses: RateLimiter
+  /** Whether the event loop is so late that requests are refused. */
+  isShedding: boolean
   counts: { reads: number; writes: number; guesses: number; shed: number; writesCountedAlone: number }
 }
 
@@ -36,6 +38,7 @@ export function createLimits({ readLimitPerMinute, writeLimitPerMinute }: Rates,
     writes: limiterOf(writeLimitPerMinute),
     writesPerMinute: writeLimitPerMinute,
     guesses: limiterOf(guessesPerMinute),
+    isShedding: false,
     counts: { reads: 0, writes: 0, guesses: 0, shed: 0, writesCountedAlone: 0 },
   }
 }

@@ -220,11 +220,12 @@ function sendsUnknownKey({ keys }: Deps, { headers }: FastifyRequest): boolean {
 }
 
 /** Refuses while the event loop is late and was so for some samples, of which it tells once. */
-function shedding(app: FastifyInstance, { counts }: Limits, { pressureSampleMs, lateSamples }: ServerLimits) {
+function shedding(app: FastifyInstance, limits: Limits, { pressureSampleMs, lateSamples }: ServerLimits) {
   let late = 0
   const timer = setInterval(() => {
     const before = late
     late = app.isUnderPressure() ? late + 1 : 0
+    limits.isShedding = late >= lateSamples
     if (late === lateSamples)
       app.log.warn('The event loop is late: requests are refused with server.busy until it has caught up.')
     if (late === 0 && before >= lateSamples) app.log.warn('The event loop has caught up.')
@@ -232,8 +233,8 @@ function shedding(app: FastifyInstance, { counts }: Limits, { pressureSampleMs, 
   timer.unref()
   app.addHook('onClose', async () => clearInterval(timer))
   return ({ routeOptions }: FastifyRequest): void => {
-    if (late < lateSamples || routeOptions.config.neverShed) return
-    counts.shed += 1
+    if (!limits.isShedding || routeOptions.config.neverShed) return
+    limits.counts.shed += 1
     throw tryLater('server.busy', 'The server has more to do than it can. Nothing was changed; try again.', 1)
   }
 }

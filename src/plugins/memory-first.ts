@@ -5,40 +5,43 @@ import type { Deps } from '../deps.js'
 import { draw, fetchCaching, isNotModified } from '../features/fetch/fetch.service.js'
 import { keyRecheckMs } from '../features/reads/access.service.js'
 import { isConfirmed } from '../features/reads/held-projects.service.js'
-import { knownPlan } from '../features/reads/plans.service.js'
+import { finishedFor, knownPlan, planFor } from '../features/reads/plans.service.js'
 import { anonymous, type CheckedKey, hasScope } from '../lib/access.js'
 import type { DurationSeries } from '../lib/durations.js'
 import { addressKey, type Limits, lowReads, rateFields, takeRead } from '../lib/limits.js'
+import { isPromptName } from '../lib/names.js'
 import { type PlainQuery, parsePlainQuery } from '../lib/plain-query.js'
-import { chooseBodyBy, type Finished, servedSide } from '../lib/plan.js'
+import { chooseBodyBy, type Finished, type Plan, pointedAt, servedSide } from '../lib/plan.js'
 import type { HeldProject } from '../lib/read-cache.js'
 import { hashHex } from '../lib/secrets.js'
 
 const route = '/prompts/:name/:ref'
 
 /**
- * Answers fetches whose answer is in memory before the framework sees them, so that they cost as little as can be, and even
- * while everything else is shed. It gives the same answers as the route: whatever is not plain, known, allowed and confirmed
- * is left to that. Requests that are injected always go there.
+ * Answers fetches before the framework sees them, so that they cost as little as can be: those whose answer is in memory,
+ * even while everything else is shed, and those by alias that have to be loaded. It gives the same answers as the route:
+ * whatever is not plain, allowed and confirmed, and whatever fails, is left to that. Requests that are injected always go
+ * there.
  */
 export const memoryFirstPlugin = fp(
   async (app) => {
     // Whose page asks decides on the answer then.
     if (app.deps.config.corsOrigins.length > 0) return
     const series = { 200: app.durationsOf('GET', route, '200'), 304: app.durationsOf('GET', route, '304') }
+    const service = { deps: app.deps, limits: app.limits, series, write: createWriter() }
     const others = app.server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
     app.server.removeAllListeners('request')
-    const write = createWriter()
     app.server.on('request', (request, response) => {
-      if (app.isClosing() || !answer(app.deps, app.limits, series, write, request, response)) {
+      const leave = () => {
         for (const other of others) other.call(app.server, request, response)
       }
+      if (app.isClosing() || !answer(service, request, response, leave)) leave()
     })
   },
   { name: 'memory-first', dependencies: ['closing', 'metrics', 'limits'] },
 )
 
-type Series = Record<200 | 304, DurationSeries>
+type Service = { deps: Deps; limits: Limits; series: Record<200 | 304, DurationSeries>; write: Write }
 
 type Write = (response: ServerResponse, status: number, fields: string[], body: Buffer | undefined) => void
 
@@ -57,45 +60,77 @@ function createWriter(): Write {
   }
 }
 
-/** Answers, or does nothing and returns false. */
-function answer(
-  deps: Deps,
-  limits: Limits,
-  series: Series,
-  write: Write,
-  request: IncomingMessage,
-  response: ServerResponse,
-): boolean {
-  const startedAtMs = performance.now()
-  const { headers } = request
-  const target = request.method === 'GET' && isPlain(headers) ? targetOf(request.url ?? '') : null
-  if (!target) return false
-  const nowMs = deps.now().getTime()
-  const key = keyOf(deps, headers, nowMs)
-  if (key === undefined) return false
-  const held = projectOf(deps, key, target.query, headers['x-promptsync-project'])
-  if (!held) return false
-  const plan = knownPlan(deps, held, target.name, target.ref)
-  if (!plan) return false
-  const { mode, bucket } = draw(plan, target.query)
+/** A request that is plain, of somebody who may read the project. */
+type Asked = Target & { key: CheckedKey | null; held: HeldProject; caller: string; startedAtMs: number }
+
+/** An outcome of a plan, with what only this request has of it. */
+type Chosen = { finished: Finished; version: string; bucket: number | null; caching: string }
+
+/** Answers, now or once it is loaded, or does nothing and returns false. */
+function answer({ deps, limits, series, write }: Service, request: IncomingMessage, response: ServerResponse, leave: () => void) {
+  const asked = askedOf(deps, request)
+  if (!asked) return false
+  const plan = knownPlan(deps, asked.held, asked.name, asked.ref)
+  const draft = plan && draftOf(plan, asked)
+  if (!draft?.finished && !mayLoad(limits, asked, plan)) return false
+  if (takeRead(limits, asked.caller) > 0) return false
+  noteUse(deps, asked)
+  const send = (chosen: Chosen) => sendChosen({ limits, series, write }, request, response, asked, chosen)
+  if (draft?.finished) {
+    deps.cache.counts.hits.memory += 1
+    send({ ...draft, finished: draft.finished })
+  } else loadChosen(deps, asked).then(send, leave)
+  return true
+}
+
+/** Of what is not in memory only aliases and pins are loaded here: other refs may be paths of other routes. */
+function mayLoad(limits: Limits, { held, name, ref }: Asked, plan: Plan | null): boolean {
+  return !limits.isShedding && (plan !== null || (isPromptName(name) && pointedAt(held.pointers, name, ref) !== null))
+}
+
+async function loadChosen(deps: Deps, asked: Asked): Promise<Chosen> {
+  const plan = await planFor(deps, asked.held, asked.name, asked.ref)
+  const draft = draftOf(plan, asked)
+  return { ...draft, finished: draft.finished ?? (await finishedFor(deps, plan, draft.mode, draft.body)) }
+}
+
+function draftOf(plan: Plan, { query }: Asked) {
+  const { mode, bucket } = draw(plan, query)
   const side = servedSide(plan, mode)
-  const finished = side.erased
-    ? undefined
-    : plan.outcomes[mode][chooseBodyBy(side, target.query.tagText, () => target.query.tags)]
-  if (!finished) return false
-  const caller = key?.actor.keyId ?? (deps.config.trustProxy === false ? addressKey(request.socket.remoteAddress ?? '') : null)
-  if (caller === null || takeRead(limits, caller) > 0) return false
-  noteRead(deps, held, key, nowMs)
+  const body = chooseBodyBy(side, query.tagText, () => query.tags)
+  const finished = side.erased ? undefined : plan.outcomes[mode][body]
+  return { mode, bucket, body, finished, version: side.version ?? '', caching: fetchCaching(plan.by) }
+}
+
+function sendChosen(
+  { limits, series, write }: Omit<Service, 'deps'>,
+  { headers }: IncomingMessage,
+  response: ServerResponse,
+  { caller, startedAtMs }: Asked,
+  { finished, version, bucket, caching }: Chosen,
+): void {
   const low = lowReads(limits, caller)
   const status = isNotModified(headers['if-none-match'], finished.etag) ? 304 : 200
-  const head = headOf(finished, side.version ?? '', fetchCaching(plan.by))
+  const head = headOf(finished, version, caching)
   const fields = (status === 200 ? head.whole : head.unmodified).slice()
   fields.push('x-request-id', (headers['x-request-id'] as string | undefined) ?? randomUUID())
   if (bucket !== null) fields.push('x-promptsync-bucket', String(bucket))
   if (low) for (const [name, value] of Object.entries(rateFields(low))) fields.push(name, value)
   write(response, status, fields, status === 200 ? finished.json : undefined)
   series[status].observe((performance.now() - startedAtMs) / 1_000)
-  return true
+}
+
+/** Null for any request that calls for a closer look. */
+function askedOf(deps: Deps, { method, url = '', headers, socket }: IncomingMessage): Asked | null {
+  const startedAtMs = performance.now()
+  const target = method === 'GET' && isPlain(headers) ? targetOf(url) : null
+  if (!target) return null
+  const key = keyOf(deps, headers, deps.now().getTime())
+  if (key === undefined) return null
+  const held = projectOf(deps, key, target.query, headers['x-promptsync-project'])
+  if (!held) return null
+  const caller = key?.actor.keyId ?? (deps.config.trustProxy === false ? addressKey(socket.remoteAddress ?? '') : null)
+  return caller === null ? null : { ...target, key, held, caller, startedAtMs }
 }
 
 /** Nothing in the headers calls for more than a plain answer as JSON. */
@@ -172,13 +207,13 @@ function projectOf(
 
 const useNotedMs = 1_000
 
-function noteRead({ cache, elapsed, keyUses }: Deps, held: HeldProject, key: CheckedKey | null, nowMs: number): void {
-  cache.counts.hits.memory += 1
+function noteUse({ elapsed, keyUses, now }: Deps, { held, key }: Asked): void {
   held.usedAtMs = elapsed()
   const id = key?.actor.keyId
   if (!id) return
+  const at = now()
   const last = keyUses.get(id)
-  if (!last || nowMs - last.getTime() > useNotedMs) keyUses.set(id, new Date(nowMs))
+  if (!last || at.getTime() - last.getTime() > useNotedMs) keyUses.set(id, at)
 }
 
 /** The fields that are the same for everybody, with those of the body and without. */
