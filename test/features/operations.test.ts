@@ -1,6 +1,7 @@
 import t from 'tap'
 import { startDetachable } from '../helpers/detachable.js'
 import { type Answer, type CallOptions, isPostgres, startService } from '../helpers/service.js'
+import { until } from '../helpers/until.js'
 
 type Tap = typeof t
 type Entry = {
@@ -400,6 +401,7 @@ t.test('while the database is away calls are 503 with Retry-After, and the insta
   t.equal((await detachable.call('/metrics')).status, 200)
   if (!giveBack) return
   await giveBack()
+  await until('it is found to be back', 10_000, async () => (await detachable.call('/readyz')).body.status === 'ok')
   t.equal((await detachable.call('/prompts/x/dev')).body.content, 'a')
   t.equal((await detachable.call('/readyz')).body.status, 'ok')
   t.strictSame((await detachable.call('/prompts/x/versions')).body.items.length, 1, 'the refused push changed nothing')
