@@ -11,7 +11,7 @@ import type { DurationSeries } from '../lib/durations.js'
 import { addressKey, type Limits, lowReads, rateFields, takeRead } from '../lib/limits.js'
 import { isPromptName } from '../lib/names.js'
 import { type PlainQuery, parsePlainQuery } from '../lib/plain-query.js'
-import { chooseBodyBy, type Finished, type Plan, pointedAt, servedSide } from '../lib/plan.js'
+import { chooseBodyBy, type Finished, type Mode, type Plan, pointedAt, servedSide } from '../lib/plan.js'
 import type { HeldProject } from '../lib/read-cache.js'
 import { hashHex } from '../lib/secrets.js'
 
@@ -61,40 +61,48 @@ function createWriter(): Write {
 }
 
 /** A request that is plain, of somebody who may read the project. */
-type Asked = Target & { key: CheckedKey | null; held: HeldProject; caller: string; startedAtMs: number }
+type Asked = { target: Target; key: CheckedKey | null; held: HeldProject; caller: string; startedAtMs: number }
 
-/** An outcome of a plan, with what only this request has of it. */
-type Chosen = { finished: Finished; version: string; bucket: number | null; caching: string }
+/** An outcome of a plan, finished before or not, with what only this request has of it. */
+type Chosen = {
+  mode: Mode
+  bucket: number | null
+  body: number
+  finished: Finished | undefined
+  version: string
+  caching: string
+}
 
 /** Answers, now or once it is loaded, or does nothing and returns false. */
-function answer({ deps, limits, series, write }: Service, request: IncomingMessage, response: ServerResponse, leave: () => void) {
+function answer(service: Service, request: IncomingMessage, response: ServerResponse, leave: () => void): boolean {
+  const { deps } = service
   const asked = askedOf(deps, request)
   if (!asked) return false
-  const plan = knownPlan(deps, asked.held, asked.name, asked.ref)
-  const draft = plan && draftOf(plan, asked)
-  if (!draft?.finished && !mayLoad(limits, asked, plan)) return false
-  if (takeRead(limits, asked.caller) > 0) return false
+  const plan = knownPlan(deps, asked.held, asked.target.name, asked.target.ref)
+  const chosen = plan && choose(plan, asked)
+  if (!chosen?.finished && !mayLoad(service.limits, asked, plan)) return false
+  if (takeRead(service.limits, asked.caller) > 0) return false
   noteUse(deps, asked)
-  const send = (chosen: Chosen) => sendChosen({ limits, series, write }, request, response, asked, chosen)
-  if (draft?.finished) {
+  if (chosen?.finished) {
     deps.cache.counts.hits.memory += 1
-    send({ ...draft, finished: draft.finished })
-  } else loadChosen(deps, asked).then(send, leave)
+    sendChosen(service, request, response, asked, chosen, chosen.finished)
+  } else loadAndSend(service, request, response, asked).catch(leave)
   return true
 }
 
 /** Of what is not in memory only aliases and pins are loaded here: other refs may be paths of other routes. */
-function mayLoad(limits: Limits, { held, name, ref }: Asked, plan: Plan | null): boolean {
+function mayLoad(limits: Limits, { held, target: { name, ref } }: Asked, plan: Plan | null): boolean {
   return !limits.isShedding && (plan !== null || (isPromptName(name) && pointedAt(held.pointers, name, ref) !== null))
 }
 
-async function loadChosen(deps: Deps, asked: Asked): Promise<Chosen> {
-  const plan = await planFor(deps, asked.held, asked.name, asked.ref)
-  const draft = draftOf(plan, asked)
-  return { ...draft, finished: draft.finished ?? (await finishedFor(deps, plan, draft.mode, draft.body)) }
+async function loadAndSend(service: Service, request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<void> {
+  const plan = await planFor(service.deps, asked.held, asked.target.name, asked.target.ref)
+  const chosen = choose(plan, asked)
+  const finished = chosen.finished ?? (await finishedFor(service.deps, plan, chosen.mode, chosen.body))
+  sendChosen(service, request, response, asked, chosen, finished)
 }
 
-function draftOf(plan: Plan, { query }: Asked) {
+function choose(plan: Plan, { target: { query } }: Asked): Chosen {
   const { mode, bucket } = draw(plan, query)
   const side = servedSide(plan, mode)
   const body = chooseBodyBy(side, query.tagText, () => query.tags)
@@ -103,11 +111,12 @@ function draftOf(plan: Plan, { query }: Asked) {
 }
 
 function sendChosen(
-  { limits, series, write }: Omit<Service, 'deps'>,
+  { limits, series, write }: Service,
   { headers }: IncomingMessage,
   response: ServerResponse,
   { caller, startedAtMs }: Asked,
-  { finished, version, bucket, caching }: Chosen,
+  { version, bucket, caching }: Chosen,
+  finished: Finished,
 ): void {
   const low = lowReads(limits, caller)
   const status = isNotModified(headers['if-none-match'], finished.etag) ? 304 : 200
@@ -130,7 +139,7 @@ function askedOf(deps: Deps, { method, url = '', headers, socket }: IncomingMess
   const held = projectOf(deps, key, target.query, headers['x-promptsync-project'])
   if (!held) return null
   const caller = key?.actor.keyId ?? (deps.config.trustProxy === false ? addressKey(socket.remoteAddress ?? '') : null)
-  return caller === null ? null : { ...target, key, held, caller, startedAtMs }
+  return caller === null ? null : { target, key, held, caller, startedAtMs }
 }
 
 /** Nothing in the headers calls for more than a plain answer as JSON. */
