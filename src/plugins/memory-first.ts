@@ -28,7 +28,7 @@ export const memoryFirstPlugin = fp(
     // Whose page asks decides on the answer then.
     if (app.deps.config.corsOrigins.length > 0) return
     const series = { 200: app.durationsOf('GET', route, '200'), 304: app.durationsOf('GET', route, '304') }
-    const service = { deps: app.deps, limits: app.limits, series, write: createWriter() }
+    const service = { deps: app.deps, limits: app.limits, series, write: createWriter(app.deps) }
     const others = app.server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
     app.server.removeAllListeners('request')
     app.server.on('request', (request, response) => {
@@ -49,11 +49,20 @@ type Write = (response: ServerResponse, status: number, fields: string[], body: 
  * Writes what is answered in one turn of the event loop at its end, all together: a client that is woken by each answer
  * alone costs the server more than the answers.
  */
-function createWriter(): Write {
-  const waiting: Parameters<Write>[] = []
+function createWriter({ log }: Deps): Write {
+  let waiting: Parameters<Write>[] = []
   const writeAll = () => {
-    for (const [response, status, fields, body] of waiting) response.writeHead(status, fields).end(body)
-    waiting.length = 0
+    const ready = waiting
+    waiting = []
+    for (const [response, status, fields, body] of ready) {
+      try {
+        response.writeHead(status, fields).end(body)
+      } catch (err) {
+        // One that cannot be written is in nobody else's way.
+        log.error({ err }, 'An answer could not be written.')
+        response.destroy()
+      }
+    }
   }
   return (...answered) => {
     if (waiting.push(answered) === 1) setImmediate(writeAll)
