@@ -45,6 +45,8 @@ export type ReadCache = {
   /** Plans and the records of versions, under `planKey` and `recordKey`. */
   entries: LRUCache<string, Plan | VersionRecord>
   misses: LRUCache<string, Miss>
+  /** Slugs and hashes of keys that are not there, for a moment each: they may be made at any time. */
+  absent: LRUCache<string, true>
   flights: Flights
   /** How often something was written here, or announced: what was read before that is not to be kept as if it were of after. */
   changes: number
@@ -61,9 +63,11 @@ const loadTimeoutMs = 2_500
 const projectsPart = 1 / 8
 const missBytes = 1_500
 const missesPart = 1 / 32
-/** A miss is as good as the epoch it is of; what has no epoch, an unknown slug say, is forgotten soon. */
+/** A miss is as good as the epoch it is of; it is forgotten soon all the same, since few are asked for again. */
 const missTtlMs = 1_000
 const aliasBytes = 600
+const maxAbsent = 10_000
+const absentTtlMs = 1_000
 
 function sizeOfProject({ pointers: { aliases, pins, links } }: HeldProject): number {
   const changed = [...links.values()].reduce((sum, link) => sum + link.changed.size, 0)
@@ -82,6 +86,7 @@ export function createReadCache(bytes: number, elapsed: () => number): ReadCache
       sizeCalculation: ({ sizeBytes }, key) => sizeBytes + 2 * key.length,
     }),
     misses: new LRUCache({ max: Math.max(100, Math.floor(forMisses / missBytes)), ttl: missTtlMs, perf: { now: elapsed } }),
+    absent: new LRUCache({ max: maxAbsent, ttl: absentTtlMs, perf: { now: elapsed } }),
     flights: createFlights({ concurrent: maxLoads, timeoutMs: loadTimeoutMs }),
     changes: 0,
     counts: {

@@ -12,8 +12,6 @@ import { readAll, readEpochs } from './statements.service.js'
 
 /** A key is believed for this long; revoked elsewhere, it stops within the 10 s that are promised. */
 export const keyRecheckMs = 8_000
-/** What is unknown is asked for again soon, for it may be made at any moment. */
-const missingMs = 1_000
 
 /**
  * What a request is about: a project by slug or id, or by neither, for the key's own or `default`; and the prompt it will
@@ -106,24 +104,19 @@ export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKe
     )
     const isOvertaken = deps.cache.changes !== changes
     const key = answer?.key ? keepKey(deps, answer.key, startedAtMs, changes) : null
-    if (hash !== null && !key) noteMissing(deps, `key ${hash}`)
+    if (hash !== null && !key) deps.cache.absent.set(`key ${hash}`, true)
     const row = answer?.project ?? null
     const held = row && (await adoptProject(deps, row, startedAtMs, isOvertaken ? 'overtaken' : 'current'))
-    if (slug !== null && !held && !isOvertaken) noteMissing(deps, `slug ${slug}`)
+    if (slug !== null && !held && !isOvertaken) deps.cache.absent.set(`slug ${slug}`, true)
     if (prompt && answer?.found && held?.pointers.token === row?.token && held)
       keepFound(deps, held.pointers, prompt, answer.found)
     return { key, held }
   })
 }
 
-function noteMissing({ cache }: Deps, what: string): void {
-  const error = new AppError('internal', `${what} is missing.`)
-  cache.misses.set(what, { error, era: 0, epoch: 0 }, { ttl: missingMs })
-}
-
 /** A scan of keys or slugs is answered from memory, for a moment each. */
 function knownMissing({ cache }: Deps, { hash, slug }: Cold): { key: null; held: null } | null {
-  const isMissing = hash === null ? slug !== null && cache.misses.has(`slug ${slug}`) : cache.misses.has(`key ${hash}`)
+  const isMissing = hash === null ? slug !== null && cache.absent.has(`slug ${slug}`) : cache.absent.has(`key ${hash}`)
   return isMissing ? { key: null, held: null } : null
 }
 

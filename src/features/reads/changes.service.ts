@@ -26,9 +26,9 @@ function announce(deps: Deps, message: Message): void {
  * back at once or not, the write is done.
  */
 export async function noteWritten(deps: Deps, { id, slug }: Pick<Project, 'id' | 'slug'>): Promise<void> {
-  const { projects, misses } = deps.cache
+  const { projects, absent } = deps.cache
   deps.cache.changes += 1
-  misses.delete(`slug ${slug}`)
+  absent.delete(`slug ${slug}`)
   const held = projects.get(`${id}`)
   if (held) {
     outdate(deps, held, 'us')
