@@ -7,7 +7,7 @@ import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
 import { QueueFull, type WriteQueue } from '../../lib/write-queue.js'
 import { type Change, recordAudit } from '../audit/audit.service.js'
-import { noteUnknown, noteWritten } from '../reads/changes.service.js'
+import { noteThere, noteUnknown, noteWritten } from '../reads/changes.service.js'
 import { whileThere, writeRefused } from '../reads/database.service.js'
 import type { CreateProject, ProjectAnswer, UpdateProject } from './projects.schema.js'
 
@@ -84,7 +84,7 @@ export async function createProject(
 ): Promise<ProjectAnswer> {
   refuseBoundKey(by.actor, 'make')
   const { slug, name, settings = {} } = input
-  const project = await queued(deps.writes, slug, () =>
+  const make = () =>
     transact(deps, async (tx) => {
       const earlier = await tx.project.findUnique({ where: { slug } })
       if (earlier?.deletedAt === null) throw existing(slug)
@@ -96,10 +96,15 @@ export async function createProject(
       const made = toProject(row)
       await recordChange(tx, { ...by, project: made }, { action: 'project.create', target: slug, after: toProjectAnswer(made) })
       return made
-    }),
-  )
-  await noteWritten(deps, project)
-  return toProjectAnswer(project)
+    })
+  try {
+    const project = await queued(deps.writes, slug, make)
+    await noteWritten(deps, project)
+    return toProjectAnswer(project)
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'project.exists') noteThere(deps, slug)
+    throw error
+  }
 }
 
 function existing(slug: string): AppError {

@@ -58,6 +58,15 @@ export function noteUnknown(deps: Deps, { id }: Pick<Project, 'id'>): void {
   announce(deps, { project: `${id}`, epoch: null, token: null, purges: null })
 }
 
+/** A write found that a project is there: others may have made it a moment ago, and announced it to nobody yet. */
+export function noteThere(deps: Deps, slug: string): void {
+  const { projects, slugs, absent } = deps.cache
+  deps.cache.changes += 1
+  absent.delete(`slug ${slug}`)
+  const held = projects.get(slugs.get(slug) ?? '')
+  if (held) outdate(deps, held, 'us')
+}
+
 /** A key is not believed here any more, and the others are told. */
 export function noteRevoked(deps: Deps, hash: string): void {
   markRevoked(deps, hash)
