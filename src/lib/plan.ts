@@ -23,8 +23,8 @@ export type Finished = {
   etag: string
   /** The content alone, once somebody asked for it; null for a chat. */
   text?: { bytes: Buffer; etag: string } | null
-  /** The header fields it is sent with, once it was: with those of the body and without. */
-  head?: { whole: string[]; unmodified: string[] }
+  /** As it is sent, once it was: the heads with and without a body, and the body, once it was asked for again. */
+  sent?: { whole: string; unmodified: string; body: Buffer | string | null; times: number }
   /** What renderings of it have in common, once there was one. */
   rendering?: { key: string; head: string }
   /** To be told of what is kept here later, in bytes. */
@@ -57,7 +57,7 @@ const maxChosenText = 100
 /** About what the objects of a plan take, and what was chosen of a side that has variants. */
 const overheadBytes = 1_200
 const chosenBytes = maxChosen * (maxChosenText + 60)
-const outcomeBytes = 600
+const outcomeBytes = 1_200
 
 export function sideOf(release: ReleasePointer | null, record: VersionRecord | null): Side {
   if (!record) return { release, versionId: null, version: null, bodies: [], erased: null, chosen: new Map() }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
 import { draw, fetchCaching, isNotModified } from '../features/fetch/fetch.service.js'
@@ -12,6 +12,7 @@ import { addressKey, type Limits, lowReads, rateFields, takeRead } from '../lib/
 import { isPromptName } from '../lib/names.js'
 import { type PlainQuery, parsePlainQuery } from '../lib/plain-query.js'
 import { chooseBodyBy, type Finished, type Mode, type Plan, pointedAt, servedSide } from '../lib/plan.js'
+import { connectionLines, fieldLines, prepareBody, prepareHead, sendPrepared } from '../lib/prepared-answer.js'
 import type { HeldProject } from '../lib/read-cache.js'
 import { hashHex } from '../lib/secrets.js'
 
@@ -28,7 +29,7 @@ export const memoryFirstPlugin = fp(
     // Whose page asks decides on the answer then.
     if (app.deps.config.corsOrigins.length > 0) return
     const series = { 200: app.durationsOf('GET', route, '200'), 304: app.durationsOf('GET', route, '304') }
-    const service = { deps: app.deps, limits: app.limits, series, write: createWriter(app.deps) }
+    const service = { deps: app.deps, limits: app.limits, series, write: createWriter(app.deps, app.server) }
     const others = app.server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
     app.server.removeAllListeners('request')
     app.server.on('request', (request, response) => {
@@ -43,20 +44,22 @@ export const memoryFirstPlugin = fp(
 
 type Service = { deps: Deps; limits: Limits; series: Record<200 | 304, DurationSeries>; write: Write }
 
-type Write = (response: ServerResponse, status: number, fields: string[], body: Buffer | undefined) => void
+type Answer = { response: ServerResponse; head: string; body: Buffer | string }
+type Write = (answer: Answer) => void
 
 /**
  * Writes what is answered in one turn of the event loop at its end, all together: a client that is woken by each answer
  * alone costs the server more than the answers.
  */
-function createWriter({ log }: Deps): Write {
-  let waiting: Parameters<Write>[] = []
+function createWriter({ log, now }: Deps, server: Server): Write {
+  let waiting: Answer[] = []
   const writeAll = () => {
     const ready = waiting
     waiting = []
-    for (const [response, status, fields, body] of ready) {
+    const connection = connectionLines(server.keepAliveTimeout, now())
+    for (const { response, head, body } of ready) {
       try {
-        response.writeHead(status, fields).end(body)
+        sendPrepared(response, head, connection, body)
       } catch (err) {
         // One that cannot be written is in nobody else's way.
         log.error({ err }, 'An answer could not be written.')
@@ -64,8 +67,8 @@ function createWriter({ log }: Deps): Write {
       }
     }
   }
-  return (...answered) => {
-    if (waiting.push(answered) === 1) setImmediate(writeAll)
+  return (answer) => {
+    if (waiting.push(answer) === 1) setImmediate(writeAll)
   }
 }
 
@@ -128,14 +131,15 @@ function sendChosen(
   finished: Finished,
 ): void {
   const low = lowReads(limits, caller)
-  const status = isNotModified(headers['if-none-match'], finished.etag) ? 304 : 200
-  const head = headOf(finished, version, caching)
-  const fields = (status === 200 ? head.whole : head.unmodified).slice()
-  fields.push('x-request-id', (headers['x-request-id'] as string | undefined) ?? randomUUID())
-  if (bucket !== null) fields.push('x-promptsync-bucket', String(bucket))
-  if (low) for (const [name, value] of Object.entries(rateFields(low))) fields.push(name, value)
-  write(response, status, fields, status === 200 ? finished.json : undefined)
-  series[status].observe((performance.now() - startedAtMs) / 1_000)
+  const isSame = isNotModified(headers['if-none-match'], finished.etag)
+  const sent = sentOf(finished, version, caching)
+  let head = isSame ? sent.unmodified : sent.whole
+  // One that was sent is of a form that can be sent back.
+  head += `x-request-id: ${(headers['x-request-id'] as string | undefined) ?? randomUUID()}\r\n`
+  if (bucket !== null) head += `x-promptsync-bucket: ${bucket}\r\n`
+  if (low) head += fieldLines(rateFields(low))
+  write({ response, head, body: isSame ? '' : bodyOf(finished, sent) })
+  series[isSame ? 304 : 200].observe((performance.now() - startedAtMs) / 1_000)
 }
 
 /** Null for any request that calls for a closer look. */
@@ -234,14 +238,39 @@ function noteUse({ elapsed, keyUses, now }: Deps, { held, key }: Asked): void {
   if (!last || at.getTime() - last.getTime() > useNotedMs) keyUses.set(id, at)
 }
 
-/** The fields that are the same for everybody, with those of the body and without. */
-function headOf(finished: Finished, version: string, caching: string): { whole: string[]; unmodified: string[] } {
-  if (finished.head) return finished.head
-  const unmodified = [
-    ...['x-content-type-options', 'nosniff', 'vary', 'Accept, Authorization, X-API-Key, X-Promptsync-Project'],
-    ...['etag', finished.etag, 'cache-control', caching, 'x-promptsync-version', version, 'x-promptsync-source', 'registry'],
-  ]
-  const body = ['content-type', 'application/json; charset=utf-8', 'content-length', String(finished.json.length)]
-  finished.head = { unmodified, whole: [...unmodified, ...body] }
-  return finished.head
+/** A body is kept as it is sent once it was sent so often. */
+const timesUntilKept = 3
+
+/** What is the same for everybody, as it is sent. */
+function sentOf(finished: Finished, version: string, caching: string): NonNullable<Finished['sent']> {
+  if (finished.sent) return finished.sent
+  const fields = {
+    'x-content-type-options': 'nosniff',
+    vary: 'Accept, Authorization, X-API-Key, X-Promptsync-Project',
+    etag: finished.etag,
+    'cache-control': caching,
+    'x-promptsync-version': version,
+    'x-promptsync-source': 'registry',
+  }
+  const length = String(finished.json.length)
+  const ofBody = { 'content-type': 'application/json; charset=utf-8', 'content-length': length }
+  finished.sent = {
+    whole: prepareHead(200, { ...fields, ...ofBody }),
+    unmodified: prepareHead(304, fields),
+    body: null,
+    times: 0,
+  }
+  return finished.sent
+}
+
+/** The body as it is sent. It is kept so for what many ask for: most are asked for by few. */
+function bodyOf({ json, grew }: Finished, sent: NonNullable<Finished['sent']>): Buffer | string {
+  if (sent.body !== null) return sent.body
+  const body = prepareBody(json)
+  sent.times += 1
+  if (sent.times === timesUntilKept) {
+    sent.body = body
+    if (typeof body === 'string') grew?.(body.length)
+  }
+  return body
 }
