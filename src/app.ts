@@ -53,6 +53,7 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   }).withTypeProvider<ZodTypeProvider>()
 
   app.decorate('deps', deps)
+  app.decorate('begun', new WeakMap())
   app.setValidatorCompiler(validateWithZod)
   app.setSerializerCompiler(serializerCompiler)
   app.addHook('onRequest', (request, reply, done) => {

@@ -28,6 +28,8 @@ declare module 'fastify' {
   }
   interface FastifyInstance {
     deps: Deps
+    /** The requests that came here after something was done of them. */
+    begun: WeakMap<IncomingMessage, Begun>
   }
   interface FastifyRequest {
     actor: Actor
@@ -41,6 +43,9 @@ declare module 'fastify' {
     namedProject: string | null
   }
 }
+
+/** What was done of a request before its route had it: whether it was counted, and its body where that was read. */
+export type Begun = { body: Buffer | null; isCounted: boolean }
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>
 

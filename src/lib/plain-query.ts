@@ -14,7 +14,12 @@ const empty: PlainQuery = { project: undefined, tags: {}, tagText: '', key: unde
 const plainValue = /^[A-Za-z0-9_.~@!-]{1,128}$/
 const plainTag = /^([A-Za-z0-9_-]{1,60})(?::|%3A)([A-Za-z0-9_.~-]{1,128})$/i
 const plainProject = /^[a-z0-9][a-z0-9-]{0,62}$/
-const maxTags = 32
+export const maxTags = 32
+
+/** Whether a tag and its value stand for themselves in a query. Pure. */
+export function isPlainTag(tag: string, value: string): boolean {
+  return tag !== '__proto__' && plainTag.test(`${tag}:${value}`)
+}
 
 /**
  * Reads a query of plain `tag`, `key`, `project` and `canary=off`. Null for any other, whether it is valid or not: then

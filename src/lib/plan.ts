@@ -80,12 +80,12 @@ function sizeOfSide({ bodies }: Side): number {
 }
 
 /** The same by tags that `text` stands for: what many ask for is chosen once. */
-export function chooseBodyBy(side: Side, text: string, requested: () => Tags): number {
+export function chooseBodyBy(side: Side, text: string, requested: Tags): number {
   if (text === '' || side.bodies.length <= 1) return 0
-  if (text.length > maxChosenText) return chooseBody(side, requested())
+  if (text.length > maxChosenText) return chooseBody(side, requested)
   const known = side.chosen.get(text)
   if (known !== undefined) return known
-  const body = chooseBody(side, requested())
+  const body = chooseBody(side, requested)
   if (side.chosen.size >= maxChosen) side.chosen.clear()
   side.chosen.set(text, body)
   return body

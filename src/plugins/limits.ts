@@ -111,7 +111,7 @@ export const limitsPlugin = fp(
       const hooks = [route.preParsing ?? []].flat()
       if (!isSafe(route)) hooks.push(letWork)
       // What changes nothing never waits for a Redis, so it is counted here.
-      if (isSafe(route) || scope === 'prompts:read') hooks.push(readLimit(limits))
+      if (isSafe(route) || scope === 'prompts:read') hooks.push(readLimit(app, limits))
       else if (countWrite) hooks.push(writeLimit(limits, countWrite))
       route.preParsing = hooks
     })
@@ -132,10 +132,10 @@ function inWords({ actor, ip }: FastifyRequest): string {
   return actor === anonymous ? `The address ${ip}` : `Key "${actor.name}"`
 }
 
-function readLimit(limits: Limits) {
+function readLimit({ begun }: FastifyInstance, limits: Limits) {
   return (request: FastifyRequest, reply: FastifyReply, _body: unknown, done: HookHandlerDoneFunction): void => {
     const caller = callerOf(request)
-    const waitMs = takeRead(limits, caller)
+    const waitMs = begun.get(request.raw)?.isCounted ? 0 : takeRead(limits, caller)
     if (waitMs > 0) {
       limits.counts.reads += 1
       done(rateExceeded(bucketQuota('reads', limits.readsPerMinute, 0, waitMs), inWords(request)))

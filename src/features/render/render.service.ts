@@ -19,16 +19,20 @@ export async function renderFetched(
   { variables, strict, ...request }: Request,
 ): Promise<{ json: string; headers: Record<string, string> }> {
   const outcome = await fetchPrompt(deps, reader, request)
-  const { key, head } = renderingOf(outcome.finished)
   try {
-    const rendered = renderPrepared(preparedFor(deps, outcome.finished, key), { variables, strict })
-    const { text, messages } = { text: null, messages: null, ...rendered }
-    const json = `${head},"text":${JSON.stringify(text)},"messages":${JSON.stringify(messages)}}`
-    return { json, headers: outcomeHeaders(outcome) }
+    return { json: renderFinished(deps, outcome.finished, { variables, strict }), headers: outcomeHeaders(outcome) }
   } catch (error) {
     if (error instanceof RenderError) throw toAppError(error, { name: request.name, version: outcome.version })
     throw error
   }
+}
+
+/** The answer of a fetch, rendered, as JSON. Throws `RenderError`. */
+export function renderFinished(deps: Deps, finished: Finished, request: Pick<RenderRequest, 'variables' | 'strict'>): string {
+  const { key, head } = renderingOf(finished)
+  const rendered = renderPrepared(preparedFor(deps, finished, key), request)
+  const { text, messages } = { text: null, messages: null, ...rendered }
+  return `${head},"text":${JSON.stringify(text)},"messages":${JSON.stringify(messages)}}`
 }
 
 /** What is the same for every rendering of an answer: the key of its content, and all of the answer but text and messages. */
