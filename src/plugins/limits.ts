@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
 import { AppError, tryLater } from '../errors.js'
+import { knownPlan } from '../features/reads/plans.service.js'
 import { anonymous } from '../lib/access.js'
 import {
   addressKey,
@@ -18,7 +19,9 @@ import {
   rateFields,
   takeRead,
 } from '../lib/limits.js'
-import { hashHex } from '../lib/secrets.js'
+import type { HeldProject } from '../lib/read-cache.js'
+import { FetchParams } from '../lib/schemas.js'
+import { hashHex, sentSecret } from '../lib/secrets.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -119,7 +122,7 @@ export const limitsPlugin = fp(
   { name: 'limits' },
 )
 
-function isSafe({ method }: RouteOptions): boolean {
+function isSafe({ method }: Pick<RouteOptions, 'method'>): boolean {
   return [method].flat().every((name) => name === 'GET' || name === 'HEAD')
 }
 
@@ -232,11 +235,28 @@ function shedding(app: FastifyInstance, limits: Limits, { pressureSampleMs, late
   }, pressureSampleMs)
   timer.unref()
   app.addHook('onClose', async () => clearInterval(timer))
-  return ({ routeOptions }: FastifyRequest): void => {
-    if (!limits.isShedding || routeOptions.config.neverShed) return
+  return (request: FastifyRequest): void => {
+    if (!limits.isShedding || request.routeOptions.config.neverShed || isInMemory(app.deps, request)) return
     limits.counts.shed += 1
     throw tryLater('server.busy', 'The server has more to do than it can. Nothing was changed; try again.', 1)
   }
+}
+
+/** Whether a fetch can be answered from memory, which costs hardly more than to refuse it. */
+function isInMemory(deps: Deps, request: FastifyRequest): boolean {
+  const { readsPrompt } = request.routeOptions.config
+  if (!readsPrompt || !isSafe(request) || sendsUnknownKey(deps, request)) return false
+  const prompt = FetchParams.safeParse(request.params)
+  const held = prompt.success ? heldBy(deps, request) : undefined
+  return held !== undefined && knownPlan(deps, held, prompt.data?.name ?? '', prompt.data?.ref ?? '') !== null
+}
+
+/** The project that a request is about, if it is held: the named one, else the key's own, else `default`. */
+function heldBy({ cache: { projects, slugs }, keys }: Deps, { headers, query }: FastifyRequest): HeldProject | undefined {
+  const slug = (query as Record<string, unknown>).project ?? headers['x-promptsync-project']
+  const secret = sentSecret(headers)
+  const own = secret === null ? null : keys.get(hashHex(secret))?.actor.projectId
+  return projects.get(slug === undefined && own ? `${own}` : (slugs.get(String(slug ?? 'default')) ?? ''))
 }
 
 /**

@@ -186,15 +186,19 @@ function bodyOf({ json, grew }: Finished, sent: NonNullable<Finished['sent']>): 
   return body
 }
 
+/** Where the body took longer, the key and the project are looked at again. */
+const bodyWaitMs = 100
+
 /** A rendering is work, which is not begun while too much is to be done already. */
 function answerRender(service: Service, request: IncomingMessage, response: ServerResponse): boolean {
-  if (service.limits.isShedding || !plainRender(service.deps, request)) return false
+  const early = service.limits.isShedding ? null : plainRender(service.deps, request)
+  if (!early) return false
   const pieces: Buffer[] = []
   request.on('data', (piece: Buffer) => pieces.push(piece))
   request.on('end', () => {
     const body = pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)
     const leave = (isCounted: boolean) => service.leave(request, response, { body, isCounted })
-    render(service, request, body).then(
+    render(service, request, early, body).then(
       (rendered) => (rendered ? service.write({ response, ...rendered }) : leave(false)),
       () => leave(true),
     )
@@ -204,14 +208,13 @@ function answerRender(service: Service, request: IncomingMessage, response: Serv
 
 /** Null where the request is not plain after all. Rejects where the rendering fails, which the route then explains. */
 async function render(
-  service: Service,
+  { deps, limits, durations }: Service,
   request: IncomingMessage,
+  early: Asked,
   bytes: Buffer,
 ): Promise<Omit<PreparedAnswer, 'response'> | null> {
-  const { deps, limits } = service
   const wanted = readPlainRendering(await parseJsonBody(bytes, deps.pause).catch(() => null))
-  // The body may have come late.
-  const asked = plainRender(deps, request)
+  const asked = deps.elapsed() - early.atMs < bodyWaitMs ? early : plainRender(deps, request)
   if (!wanted || !asked) return null
   const { name, ref, query } = asked.target
   const plan = knownPlan(deps, asked.held, name, ref)
@@ -221,18 +224,21 @@ async function render(
   const json = renderFinished(deps, chosen.finished, wanted)
   deps.cache.counts.hits.memory += 1
   const length = Buffer.byteLength(json)
-  const head = renderHead(chosen.version, length) + ownLines(limits, request, asked.caller, chosen.bucket)
-  service.durations.rendered.observe((performance.now() - asked.atMs) / 1_000)
+  const own = ownLines(limits, request, asked.caller, chosen.bucket)
+  const head = `${renderHead(chosen)}content-length: ${length}\r\n${own}`
+  durations.rendered.observe((performance.now() - asked.atMs) / 1_000)
   return { head, body: length === json.length ? json : prepareBody(Buffer.from(json)) }
 }
 
-function renderHead(version: string, length: number): string {
-  return prepareHead(200, {
+function renderHead({ finished, version }: Chosen): string {
+  const fields = () => ({
     'x-content-type-options': 'nosniff',
     'x-promptsync-version': version,
     'x-promptsync-source': 'registry',
     'cache-control': 'no-store',
     'content-type': 'application/json; charset=utf-8',
-    'content-length': String(length),
   })
+  if (!finished?.rendering) return prepareHead(200, fields())
+  finished.rendering.lines ??= prepareHead(200, fields())
+  return finished.rendering.lines
 }

@@ -233,28 +233,40 @@ t.test(
     const drowning = { ...serverLimits, maxEventLoopDelayMs: 25, pressureSampleMs: 50 }
     const app = await buildApp(service.deps, drowning)
     t.teardown(() => app.close())
-    app.get('/from-memory', { config: { scope: 'public', neverShed: true } }, async () => 'x')
-    const secret = reader.secret
+    const port = await listen(app)
+    const known = { secret: reader.secret }
+    const costly = { secret: reader.secret, url: '/prompts/x' }
+    t.equal((await read(app, known)).statusCode, 200)
     await longTurn(100)
-    t.equal((await read(app, { secret })).statusCode, 200, 'one long turn is no reason')
-    let shed = await read(app, { secret })
+    t.equal((await read(app, costly)).statusCode, 200, 'one long turn is no reason')
+    let shed = await read(app, costly)
     for (let turn = 0; turn < 100 && shed.statusCode === 200; turn += 1) {
       await longTurn(60)
-      shed = await read(app, { secret })
+      shed = await read(app, costly)
     }
     t.equal(shed.statusCode, 503)
     t.equal(shed.json().code, 'server.busy')
     t.equal(shed.headers['retry-after'], '1')
-    for (const url of ['/livez', '/readyz', '/health', '/metrics', '/from-memory']) {
+    for (const url of ['/livez', '/readyz', '/health', '/metrics']) {
       await longTurn(60)
       t.equal((await read(app, { url })).statusCode, 200, url)
     }
-    t.equal((await read(app, { secret })).statusCode, 503, 'it was drowning all the while')
+    const asks: Record<string, string>[] = [{}, { accept: 'text/plain' }, { accept: 'application/json;q=0.5, text/plain, */*' }]
+    for (const more of asks) {
+      await longTurn(60)
+      const headers = { ...bearer(reader.secret), ...more }
+      t.equal((await fetch(`http://127.0.0.1:${port}/prompts/x/dev`, { headers })).status, 200, 'what is in memory')
+    }
+    await longTurn(60)
+    t.equal((await read(app, { ...known, method: 'HEAD' })).statusCode, 200)
+    t.equal((await read(app, { ...known, url: '/prompts/x/r1' })).statusCode, 503, 'what is not')
+    t.equal((await read(app, { secret: 'ps_unknown' })).statusCode, 503, 'a key that is not')
+    t.equal((await read(app, costly)).statusCode, 503, 'it was drowning all the while')
     t.ok(app.limits.counts.shed >= 2)
     let after = shed
     for (const end = performance.now() + 10_000; after.statusCode !== 200 && performance.now() < end; ) {
       await nextTurn()
-      after = await read(app, { secret })
+      after = await read(app, costly)
     }
     t.equal(after.statusCode, 200)
   },

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { runs } from '../helpers/runs.js'
 import { openDatabase, type Service, startService } from '../helpers/service.js'
+import { until } from '../helpers/until.js'
 import { type Watched, watched } from '../helpers/watched.js'
 
 const base = await openDatabase(t)
@@ -22,7 +23,7 @@ async function startOther(env: Record<string, string> = {}): Promise<{ other: Se
 
 const prompts = (contents: Record<string, string>) => Object.entries(contents).map(([name, content]) => ({ name, content }))
 
-type Ask = { method: string; path: string; headers: Record<string, string> }
+type Ask = { method: string; path: string; headers: Record<string, string>; body?: string | undefined }
 type Told = { status: number; headers: Record<string, unknown>; body: string }
 
 /** What is the moment's, the connection's, or counted. */
@@ -33,7 +34,7 @@ function compared(headers: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(kept.map(([name, value]) => [name.toLowerCase(), String(value)]).sort())
 }
 
-async function overHttp({ method, path, headers }: Ask): Promise<Told> {
+async function overHttp({ method, path, headers, body }: Ask): Promise<Told> {
   const { hostname, port } = new URL(service.url)
   return new Promise((resolve, reject) => {
     const outgoing = send({ agent, hostname, port, method, path, headers }, (answer) => {
@@ -46,12 +47,13 @@ async function overHttp({ method, path, headers }: Ask): Promise<Told> {
       answer.on('error', reject)
     })
     outgoing.on('error', reject)
-    outgoing.end()
+    outgoing.end(body)
   })
 }
 
-async function injected({ method, path, headers }: Ask): Promise<Told> {
-  const answer = await service.app.inject({ method: method as 'GET', url: path, headers })
+async function injected({ method, path, headers, body }: Ask): Promise<Told> {
+  const sent = body === undefined ? {} : { payload: body }
+  const answer = await service.app.inject({ method: method as 'GET', url: path, headers, ...sent })
   return { status: answer.statusCode, headers: compared(answer.headers), body: answer.rawPayload.toString('latin1') }
 }
 
@@ -71,8 +73,7 @@ async function handledDuring(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** A project with all that a fetch can be of, its keys, and a public one. */
-async function makeKnown() {
-  const [acme, open] = ['acme', 'open']
+async function makeKnown(acme = 'acme', open = 'open') {
   await service.call('/projects', { body: { slug: acme } })
   await service.call('/projects', { body: { slug: open, settings: { publicRead: true } } })
   const variants = [
@@ -144,7 +145,7 @@ const oddQueries = [
   ...['?keyx', '?projectacme', '?key', '?key=', '?canary=on', '?fallback=default', '?unknown=1', '?project=nowhere', '?key=a?'],
   ...['?project=Acme', '?key=%zz', '?key=%00', '?project=acme&project=open', '?key=a&key=b', '??key=a', '?canary=off&canary=off'],
 ]
-const accepts = [undefined, '*/*', 'application/json']
+const accepts = [undefined, '*/*', 'application/json', 'application/json, text/plain, */*']
 const oddAccepts = [
   ...['text/plain', 'text/plain, application/json;q=0.5', 'text/html', 'application/json;q=0, text/plain', 'text/*', ''],
   ...['APPLICATION/JSON', 'application/json, text/plain;q=2', 'a'.repeat(2_001)],
@@ -231,6 +232,104 @@ t.test('what is answered from memory is, byte for byte, what the route answers',
   )
   // Of those that are let through, three requests each, only the injected one has to reach the route.
   t.ok(handled < 2 * asked, `${handled} of ${3 * asked}`)
+})
+
+const renderings = [
+  ...['{}', '{"variables":{}}', '{"variables":{"name":"Ada"}}', '{"variables":{"name":"你好 \\u00e9"},"key":"user-1"}'],
+  ...['{"tags":{"locale":"cn"},"key":"user 2"}', '{"variables":{"name":"Ada"},"tags":{"locale":"en","tone":"friendly"}}'],
+  ...['{"strict":false,"key":"user-3"}', '{ "strict" : true, "variables" : { "name" : ["a", {"b": 1.50}], "more": null } }'],
+]
+const oddRenderings = [
+  ...['', '[]', 'null', '{"variables":', '{"variables":[]}', '{"key":""}', '{"key":1}', '{"unknown":1}', '{"strict":null}'],
+  ...['{"tags":{"":"x"}}', '{"tags":{"locale":1}}', '{"tags":{"__proto__":"x"}}', '{"__proto__":{}}', '{"tags":{"a b":"c d"}}'],
+  ...['{"variables":{"name":"\\u0000"}}', '{"key":"\\ud800"}', '{"variables":{"name":"x"},"variables":{"name":"y"}}', '\ufeff{}'],
+  ...[`{"key":"${'x'.repeat(1_025)}"}`, `{"variables":{"name":"${'x'.repeat(70_000)}"}}`, `${'['.repeat(100)}${']'.repeat(100)}`],
+  JSON.stringify({ tags: Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`t${index}`, 'x'])) }),
+]
+const oddTypes = ['application/json; charset=utf-8', 'text/plain', 'application/jsonx', 'APPLICATION/JSON', '']
+const renderQueries = ['', '', '?canary=off', '?project=acme']
+const oddRenderQueries = ['?key=user-1', '?tag=locale:cn', '?fallback=default', '?project=open', '?unknown=1']
+
+t.test('what is rendered from memory is, byte for byte, what the route answers', async (t) => {
+  const secrets = await makeKnown('rendered', 'rendered-open')
+  const ask = fc
+    .record({
+      prefix: mostly(prefixes, oddPrefixes),
+      name: mostly(names, oddNames),
+      ref: mostly(['production', 'dev', 'v1', 'latest'], oddRefs),
+      ending: mostly(['/render'], ['/render/', '/renders', '//render']),
+      query: mostly(renderQueries, oddRenderQueries),
+      body: mostly(renderings, oddRenderings),
+      type: mostly(['application/json'], oddTypes),
+      secret: mostly([secrets.reader, secrets.global], [secrets.writer, secrets.stranger, secrets.revoked, 'ps_unknown']),
+    })
+    .map(({ prefix, name, ref, ending, query, body, type, secret }): Ask => {
+      const headers = { host: 'localhost', 'x-request-id': 'the-same', authorization: `Bearer ${secret}` }
+      const ofBody = { 'content-type': type, 'content-length': String(Buffer.byteLength(body)) }
+      const path = `${prefix}/prompts/${name}/${ref}${ending}${query.replace('acme', 'rendered')}`
+      return { method: 'POST', path, headers: { ...headers, ...ofBody, 'x-promptsync-project': 'rendered' }, body }
+    })
+  const isDrawn = ({ path, body = '' }: Ask) =>
+    path.includes('/production') && !/canary=off/.test(path) && !body.includes('"user')
+  let asked = 0
+  const handled = await handledDuring(() =>
+    fc.assert(
+      fc.asyncProperty(ask, async (one) => {
+        fc.pre(!isDrawn(one))
+        await overHttp(one)
+        asked += 1
+        const [warm, route] = [await overHttp(one), await injected(one)]
+        t.strictSame(warm, route, `${one.path} ${one.body?.slice(0, 200)}`)
+      }),
+      { numRuns: runs(600) },
+    ),
+  )
+  t.ok(handled < 2 * asked, `${handled} of ${3 * asked}`)
+})
+
+t.test('a rendering whose prompt is known does not reach the framework, however its body comes', async (t) => {
+  const project = 'warm-rendering'
+  await service.call('/projects', { body: { slug: project } })
+  await service.push({ alias: 'dev', prompts: prompts({ a: 'Hello {{ name }}' }) }, { project })
+  await service.call('/prompts/a/dev', { project })
+  const { hostname, port } = new URL(service.url)
+  const text = '{"variables":{"name":"Ada"}}'
+  const headers = {
+    ...{ authorization: `Bearer ${service.adminKey}`, 'x-promptsync-project': project },
+    ...{ 'content-type': 'application/json', 'content-length': text.length },
+  }
+  const inPieces = (pieces: string[]) =>
+    new Promise<string>((resolve, reject) => {
+      const outgoing = send({ agent, hostname, port, method: 'POST', path: '/prompts/a/dev/render', headers }, (answer) => {
+        answer.setEncoding('utf8').on('data', (chunk) => resolve(chunk))
+      })
+      outgoing.on('error', reject)
+      for (const piece of pieces) outgoing.write(piece)
+      outgoing.end()
+    })
+  const handled = await handledDuring(async () => {
+    for (const pieces of [[text], [text.slice(0, 9), text.slice(9)], [...text]])
+      t.equal(JSON.parse(await inPieces(pieces)).text, 'Hello Ada')
+  })
+  t.equal(handled, 0)
+})
+
+t.test('an answer that is loaded while the service closes ends its connection', async (t) => {
+  const { other, seen } = await startOther()
+  await service.call('/projects', { body: { slug: 'closing' } })
+  await service.push({ alias: 'dev', prompts: prompts({ a: 'x', b: 'y' }) }, { project: 'closing' })
+  const headers = { authorization: `Bearer ${service.adminKey}`, 'x-promptsync-project': 'closing' }
+  t.equal((await fetch(`${other.url}/prompts/a/dev`, { headers })).status, 200)
+  const { reached, release } = seen.holdNext('read_held')
+  const loading = fetch(`${other.url}/prompts/b/dev`, { headers })
+  await reached
+  const closed = other.app.close()
+  await until('it closes', 2_000, () => other.app.isClosing())
+  release()
+  const answer = await loading
+  t.strictSame([answer.status, answer.headers.get('connection')], [200, 'close'])
+  await answer.text()
+  await closed
 })
 
 t.test('a fetch that is known does not reach the framework, with or without a body to send', async (t) => {
