@@ -5,11 +5,15 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import { connectPostgres, embeddedConnection } from '../src/database/connect.ts'
 import { migrate } from '../src/database/migrate.ts'
-import { templateDatabase, templateFile } from '../test/helpers/template.ts'
+import { memoryTemplateFile, templateDatabase, templateFile } from '../test/helpers/template.ts'
 
-// tap builds its plugins in once; its own TypeScript plugin cannot work with this compiler.
+/**
+ * tap builds its plugins in once. Its TypeScript plugin cannot work with this compiler; the one that mocks modules, which
+ * no test does, would be asked about every import of every test.
+ */
 const builtPlugins = 'node_modules/@tapjs/test/test-built/dist/esm/index.js'
-if (!existsSync(builtPlugins) || readFileSync(builtPlugins, 'utf8').includes('@tapjs/typescript')) {
+const leftOut = JSON.parse(readFileSync('package.json', 'utf8')).tap.plugin.map((name) => name.slice(1))
+if (!existsSync(builtPlugins) || leftOut.some((name) => readFileSync(builtPlugins, 'utf8').includes(`"${name}"`))) {
   const { status, stderr, stdout } = spawnSync(process.execPath, ['node_modules/tap/dist/esm/run.mjs', 'build'], {
     encoding: 'utf8',
   })
@@ -19,10 +23,12 @@ if (!existsSync(builtPlugins) || readFileSync(builtPlugins, 'utf8').includes('@t
   }
 }
 
-async function prepareEmbedded() {
-  const file = await templateFile()
+/** Each copy of a database in memory is as large as its log and buffers: most of what opening one costs. */
+const inMemory = { initDbStartParams: ['--wal-segsize=1'], postgresqlconf: ['shared_buffers = 16MB', 'min_wal_size = 2MB'] }
+
+async function prepareEmbedded(file, options) {
   if (existsSync(file)) return
-  const pglite = await PGlite.create()
+  const pglite = await PGlite.create(options)
   await migrate(embeddedConnection(pglite))
   // Every test file unpacks the copy: the databases that new ones would be made from are two thirds of it.
   await pglite.exec("UPDATE pg_database SET datistemplate = false WHERE datname IN ('template0', 'template1')")
@@ -52,4 +58,7 @@ async function preparePostgres(url) {
 }
 
 if (process.env.TEST_DATABASE_URL) await preparePostgres(process.env.TEST_DATABASE_URL)
-else await prepareEmbedded()
+else {
+  await prepareEmbedded(await templateFile(), {})
+  await prepareEmbedded(await memoryTemplateFile(), inMemory)
+}

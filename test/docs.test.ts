@@ -9,7 +9,7 @@ import { adminUsage } from '../src/admin/commands.js'
 import { connectPostgres } from '../src/database/connect.js'
 import { scopes } from '../src/lib/access.js'
 import { packageRoot } from '../src/lib/package-root.js'
-import { makeDirectory, makeMigratedEnvironment, run } from './helpers/process.js'
+import { makeDirectory, makeMigratedEnvironment, program, run } from './helpers/process.js'
 import { createPostgresDatabase, isPostgres, startService, type Teardown } from './helpers/service.js'
 
 /** Blocks that install, build or start something are the only ones that are not executed. */
@@ -48,7 +48,7 @@ function commandsOf({ blocks }: Page, wanted: readonly Time[]): string[] {
 /** In these shells curl fails on every status of 400 or more, and `promptsync` is this tree; what is compiled runs too briefly to be optimised. */
 const prelude = `set -euo pipefail
 curl() { command curl --silent --show-error --fail-with-body "$@"; echo; }
-promptsync() { node --liftoff-only --import '${packageRoot}/scripts/ts-loader.mjs' '${packageRoot}/src/main.ts' "$@"; }
+promptsync() { ${program.map((part) => `'${part}'`).join(' ')} "$@"; }
 `
 
 async function runShell(script: string, cwd: string, env: Record<string, string>) {
