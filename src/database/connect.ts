@@ -21,7 +21,8 @@ export type Connection = {
   client: PrismaClient
   /**
    * Runs one statement of the read path, prepared under its name, past Prisma and past the transactions of writers; it
-   * answers one JSON text, or null. Rejects as `client` does, and after `timeoutMs` at the latest.
+   * answers one JSON text, or null. Rejects as `client` does. A server that has not answered a statement after `timeoutMs`
+   * is waited for no longer, and told to end it; the embedded engine is in this process, and always waited for.
    */
   read(statement: Statement, values: unknown[], timeoutMs: number): Promise<string | null>
   /** An adapter factory whose scripts run whole: see `scriptRunner`. `onError` hears what the database said of one. */
@@ -35,14 +36,16 @@ export type Connection = {
 
 /** Twenty transactions may queue behind a large push; Prisma's own limits of 2 s and 5 s would cut them. */
 const transactionOptions = { maxWait: 60_000, timeout: 120_000 }
-/** Ten instances stay below the hundred connections that Postgres takes by default. */
+/** With those of reads twelve: eight instances fit into the hundred connections that Postgres takes by default. */
 const poolSize = 8
-/** Reads have connections of their own, so that no number of writers can take them all. */
-const readPoolSize = 4
+/** Reads have connections of their own, so that no number of writers can take them all. No more may be asked for at once. */
+export const readPoolSize = 4
 const connectTimeoutMs = 10_000
 const readConnectTimeoutMs = 1_000
 /** No statement of ours is this slow; one that is has lost its way. */
 const statementTimeoutMs = 60_000
+/** SQLSTATE of a statement that took longer than the server lets it. */
+const endedByServer = '57014'
 const oldestPostgres = 15
 /** Any fixed number; Postgres' advisory locks share one space a database. */
 const migrationLockId = 7_260_711_205_001n
@@ -66,13 +69,17 @@ function scriptRunner(
   })
 }
 
-/** Throws `DatabaseUnfit` for a server that cannot be reached, lets nobody in, or is too old. */
-async function refuseUnfit(client: PrismaClient): Promise<void> {
+/**
+ * Opens all connections of a client, which are kept: reads would wait for them in the first burst of writes. Throws
+ * `DatabaseUnfit` for a server that cannot be reached, lets nobody or too few in, or is too old, and then holds none.
+ */
+async function openFit(client: PrismaClient): Promise<void> {
   try {
     const [server] = await client.$queryRaw<{ version: number }[]>`
       SELECT current_setting('server_version_num')::int / 10000 AS version`
-    if (server && server.version >= oldestPostgres) return
-    throw new DatabaseUnfit(`DATABASE_URL names a Postgres ${server?.version}; promptsync needs ${oldestPostgres} or newer.`)
+    if (!server || server.version < oldestPostgres)
+      throw new DatabaseUnfit(`DATABASE_URL names a Postgres ${server?.version}; promptsync needs ${oldestPostgres} or newer.`)
+    await Promise.all(Array.from({ length: poolSize }, () => client.$queryRaw`SELECT pg_sleep(0.01)::text`))
   } catch (error) {
     await client.$disconnect()
     throw error instanceof DatabaseUnfit ? error : new DatabaseUnfit(connectFailure(error), { cause: error })
@@ -86,6 +93,8 @@ function connectFailure(error: unknown): string {
     return 'DATABASE_URL: the server refuses this user or password.'
   if (state === '3D000' || kind === 'DatabaseDoesNotExist')
     return 'DATABASE_URL: the database does not exist on the server. Create it first.'
+  if (state === '53300' || kind === 'TooManyConnections')
+    return `DATABASE_URL: the server has too few connections left. An instance needs ${poolSize + readPoolSize} of them.`
   if (isConnectionLoss(error))
     return 'The database of DATABASE_URL does not answer. Check that it runs and that the address is right.'
   return `DATABASE_URL: ${(error as Error).message}`
@@ -93,6 +102,51 @@ function connectFailure(error: unknown): string {
 
 /** The database cannot serve; `message` says why. */
 export class DatabaseUnfit extends Error {}
+
+type TimedQuery = pg.QueryConfig & { query_timeout: number }
+
+/**
+ * The connections of the read path. That we wait for an answer no longer is not known to the server, so it has a limit of
+ * its own: where a table is locked, each read would leave a session behind that waits for the lock.
+ */
+function openReads(url: string): Pick<Connection, 'read'> & { end(): Promise<void> } {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: readPoolSize,
+    connectionTimeoutMillis: readConnectTimeoutMs,
+    keepAlive: true,
+  })
+  // Of a connection that is lost the read on it hears; one that nobody uses is replaced when it is needed.
+  pool.on('error', () => undefined)
+  pool.on('connect', (session) => session.on('error', () => undefined))
+  const limitsMs = new WeakMap<pg.PoolClient, number>()
+  const run = async (session: pg.PoolClient, { name, text }: Statement, values: unknown[], timeoutMs: number) => {
+    if (limitsMs.get(session) !== timeoutMs) {
+      // By a statement of its own: poolers such as PgBouncer refuse start-up parameters for the server.
+      const set: TimedQuery = { text: `SET statement_timeout = ${Math.ceil(timeoutMs)}`, query_timeout: timeoutMs }
+      await session.query(set)
+      limitsMs.set(session, timeoutMs)
+    }
+    const query: TimedQuery = { name, text, values, query_timeout: timeoutMs }
+    const { rows } = await session.query<{ answer: string | null }>(query)
+    return rows[0]?.answer ?? null
+  }
+  return {
+    async read(statement, values, timeoutMs) {
+      const session = await pool.connect()
+      try {
+        const answer = await run(session, statement, values, timeoutMs)
+        session.release()
+        return answer
+      } catch (error) {
+        session.release(error as Error)
+        // Either side may be the first to give up: it is the same to whoever waits.
+        throw sqlState(error) === endedByServer ? new Error('Query read timeout', { cause: error }) : error
+      }
+    },
+    end: () => pool.end(),
+  }
+}
 
 /** Connects to a Postgres server. Rejects when it does not answer within 10 s. */
 export async function connectPostgres(url: string): Promise<Connection> {
@@ -107,17 +161,8 @@ export async function connectPostgres(url: string): Promise<Connection> {
   }
   const factory = new PrismaPg(poolOptions)
   const client = new PrismaClient({ adapter: factory, transactionOptions })
-  await refuseUnfit(client)
-  // Opened now and kept: reads would wait for connections to be opened in the first burst of writes.
-  await Promise.all(Array.from({ length: poolSize }, () => client.$queryRaw`SELECT pg_sleep(0.01)::text`))
-  const reads = new pg.Pool({
-    connectionString: url,
-    max: readPoolSize,
-    connectionTimeoutMillis: readConnectTimeoutMs,
-    keepAlive: true,
-  })
-  // A connection that is lost while nobody uses it is replaced when it is needed; nobody else is there to tell.
-  reads.on('error', () => undefined)
+  await openFit(client)
+  const reads = openReads(url)
   const withClient = async <T>(use: (session: pg.Client) => Promise<T>): Promise<T> => {
     const session = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs })
     await session.connect()
@@ -130,11 +175,7 @@ export async function connectPostgres(url: string): Promise<Connection> {
   return {
     kind: 'postgres',
     client,
-    async read({ name, text }, values, timeoutMs) {
-      const query: pg.QueryConfig & { query_timeout: number } = { name, text, values, query_timeout: timeoutMs }
-      const { rows } = await reads.query<{ answer: string | null }>(query)
-      return rows[0]?.answer ?? null
-    },
+    read: reads.read,
     migrationFactory: (onError) =>
       scriptRunner(
         new PrismaPg({ ...poolOptions, min: 0, max: 2 }),

@@ -3,6 +3,7 @@ import { collectDefaultMetrics, type Metric, Registry } from 'prom-client'
 import type { Deps } from '../deps.js'
 import { createDurationSeries, type DurationSeries, durationBounds, histogramSamples, type Sample } from '../lib/durations.js'
 import type { Limits } from '../lib/limits.js'
+import type { HeldProject } from '../lib/read-cache.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -119,16 +120,20 @@ function readMetrics({ cache, elapsed }: Deps): Metric[] {
         help: 'How long ago the epoch was confirmed of the project, served within a minute, that waits longest.',
       },
       null,
-      () => ({ lag: lagSeconds(cache, elapsed()) }),
+      () => ({ lag: lagSeconds(projects.values(), elapsed()) }),
     ),
   ]
 }
 
 const servedMs = 60_000
 
-function lagSeconds({ projects }: Deps['cache'], nowMs: number): number {
-  const served = [...projects.values()].filter(({ usedAtMs }) => nowMs - usedAtMs < servedMs)
-  return Math.max(0, ...served.map(({ confirmedAtMs }) => (nowMs - confirmedAtMs) / 1_000))
+/** How long ago the one was confirmed that waits longest, of those that were served within a minute; 0 for none. */
+export function lagSeconds(projects: Iterable<Pick<HeldProject, 'usedAtMs' | 'confirmedAtMs'>>, nowMs: number): number {
+  let longestMs = 0
+  for (const { usedAtMs, confirmedAtMs } of projects) {
+    if (nowMs - usedAtMs < servedMs) longestMs = Math.max(longestMs, nowMs - confirmedAtMs)
+  }
+  return longestMs / 1_000
 }
 
 function dependencyMetrics({ database, redis }: Deps): Metric[] {
@@ -138,7 +143,7 @@ function dependencyMetrics({ database, redis }: Deps): Metric[] {
       'gauge',
       { name: 'promptsync_breaker_open', help: '1 while a dependency is away and nobody waits for it.' },
       'dependency',
-      () => ofBoth(Number(database.isAway()), () => Number(redis?.state().breaker !== 'closed')),
+      () => ofBoth(Number(database.isAway()), () => Number(redis !== null && isAway(redis))),
     ),
     numbers('counter', { name: 'promptsync_breaker_opened_total', help: 'How often a dependency went away.' }, 'dependency', () =>
       ofBoth(database.losses(), () => redis?.counts.opened ?? 0),
@@ -146,7 +151,18 @@ function dependencyMetrics({ database, redis }: Deps): Metric[] {
   ]
   if (!redis) return breakers
   const events = { name: 'promptsync_redis_events_total', help: 'What came of the commands and messages of Redis.' }
-  return [...breakers, numbers('counter', events, 'event', () => ({ ...redis.counts }))]
+  const subscribed = { name: 'promptsync_redis_subscribed', help: '1 while the messages of other instances are heard.' }
+  return [
+    ...breakers,
+    numbers('counter', events, 'event', () => ({ ...redis.counts })),
+    numbers('gauge', subscribed, null, () => ({ subscribed: Number(redis.state().subscriber === 'up') })),
+  ]
+}
+
+/** A lost connection opens no breaker: there is nothing to ask that could fail. */
+function isAway(redis: NonNullable<Deps['redis']>): boolean {
+  const { commands, breaker } = redis.state()
+  return commands !== 'up' || breaker !== 'closed'
 }
 
 function limitMetrics({ counts }: Limits): Metric[] {

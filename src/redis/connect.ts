@@ -34,7 +34,7 @@ export type LinkState = { commands: 'up' | 'down'; breaker: BreakerState; subscr
 export type LinkCounts = ReadCounts &
   WriteCounts &
   SubscriberCounts & {
-    /** How often the breaker has opened. */
+    /** How often Redis went away: reads had no answer, or their connection was lost. */
     readonly opened: number
   }
 
@@ -58,13 +58,13 @@ const goodbyeMs = 300
 export function connectRedis(urls: string[], { log, now = () => performance.now() }: Settings): RedisLink {
   const describe = (error: unknown) => describeError(urls, error)
   const breaker = createBreaker({ failures: failuresToOpen, openMs: () => openMs + Math.random() * openJitterMs, now })
+  const status = createStatus(log)
   const counts: LinkCounts = {
     ...{ timeouts: 0, failures: 0, skipped: 0, refused: 0, dropped: 0, published: 0, received: 0, subscribed: 0 },
     get opened() {
-      return breaker.opened
+      return status.losses('reads')
     },
   }
-  const status = createStatus(log)
   const reading = createClient(urls, { name: 'reads', commandTimeoutMs: readTimeoutMs, failoverWaitMs: 0 })
   const writing = createClient(urls, {
     name: 'writes',

@@ -8,21 +8,28 @@ export type Part = 'reads' | 'writes' | 'subscriber'
 export type Status = {
   up(part: Part): void
   down(part: Part, reason: string): void
+  /** How often a part went down that was up. */
+  losses(part: Part): number
   /** From here on nothing is said: connections that we end ourselves are no news. */
   stop(): void
 }
 
 export function createStatus(log: Pick<Logger, 'warn'>): Status {
   const missing = new Set<Part>()
+  const standing = new Set<Part>()
+  const losses = { reads: 0, writes: 0, subscriber: 0 }
   let isStopped = false
   return {
     up(part) {
+      standing.add(part)
       if (missing.delete(part) && missing.size === 0 && !isStopped) log.warn('Redis is back.')
     },
     down(part, reason) {
       if (missing.size === 0 && !isStopped) log.warn(`Redis is away: ${reason}`)
       missing.add(part)
+      if (standing.delete(part)) losses[part] += 1
     },
+    losses: (part) => losses[part],
     stop() {
       isStopped = true
     },

@@ -393,6 +393,8 @@ t.test('one caller holds so many streams and no more', async (t) => {
   const refused = await service.call('/events', { key: secret })
   t.strictSame([refused.status, refused.body.code], [429, 'rate.exceeded'])
   t.ok(refused.headers.get('retry-after'))
+  t.equal(refused.headers.get('ratelimit-policy'), '"streams";q=50;qu="concurrent-requests"')
+  t.equal(refused.headers.get('ratelimit'), '"streams";r=0')
   clients[0]?.close()
   await eventually(async () => {
     const next = await open(t, { key: secret })
@@ -403,6 +405,26 @@ t.test('one caller holds so many streams and no more', async (t) => {
   await change('many', 1)
   for (const client of clients.slice(1)) await client.until(isPast(2), 'all are told')
   t.equal(count(), 1, 'by one reading')
+})
+
+t.test('callers without a key cannot take the streams of those that have one, however many addresses they have', async (t) => {
+  const at = await startService(t, {
+    env: { ...env, PROMPTSYNC_TRUST_PROXY: 'on' },
+    connection: service.deps.connection,
+    clock: service.clock,
+  })
+  await makeProject('crowded', { publicRead: true })
+  const { secret } = await service.createKey({ name: 'crowded', project: 'crowded', scopes: ['prompts:read'] })
+  const from = (address: number) => ({ at, project: 'crowded', headers: { 'x-forwarded-for': `192.0.2.${address}` } })
+  for (let address = 1; address <= 10; address += 1) {
+    const clients = await Promise.all(Array.from({ length: 50 }, () => open(t, { ...from(address), key: null })))
+    t.ok(clients.every(({ status }) => status === 200))
+  }
+  const refused = await open(t, { ...from(11), key: null })
+  t.equal(await refused.ended, 'ended')
+  t.strictSame([refused.status, JSON.parse(refused.body()).code], [503, 'server.busy'])
+  t.equal(refused.headers['retry-after'], '10')
+  t.equal((await open(t, { ...from(1), key: secret })).status, 200, 'a key has room, also at such an address')
 })
 
 /** Counts how often the events of a project are read from now on. */

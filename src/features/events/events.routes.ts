@@ -55,9 +55,10 @@ export const eventRoutes: Routes = async (app) => {
       if (request.method === 'HEAD') return reply.headers(streamHeaders).send('')
       const caller = request.actor.keyId ?? addressKey(request.ip)
       if (app.isClosing()) throw tryLater('server.busy', 'This instance is closing. Try again.', 1)
-      refuseTooMany(streams, caller)
+      const secret = sentSecret(request.headers)
+      refuseTooMany(streams, { secret, caller })
       const lastEventId = request.headers['last-event-id'] ?? request.query.lastEventId ?? null
-      const about = { held: readerOf(request).held, secret: sentSecret(request.headers), caller, lastEventId }
+      const about = { held: readerOf(request).held, secret, caller, lastEventId }
       const headers = { ...(reply.getHeaders() as OutgoingHttpHeaders), ...streamHeaders }
       openStream(app.deps, streams, about, takeOver(reply), headers)
       return reply

@@ -10,6 +10,8 @@ import { loadOnce, readDatabase } from '../reads/database.service.js'
 import { type EntriesRow, eventText, readEntries, type ToldChange, toChange } from './event-texts.service.js'
 
 const maxStreams = 1_000
+/** The others are for callers with a key: addresses cost nothing, and are not to keep them from hearing of anything. */
+const maxStreamsWithoutKey = maxStreams / 2
 const maxStreamsOfCaller = 50
 /** A client that waits is told at least this often that the stream lives. */
 const heartbeatMs = 15_000
@@ -51,16 +53,32 @@ export type StreamRequest = {
 }
 
 /** Throws where this instance, or this caller, has as many streams open as may be. */
-export function refuseTooMany(streams: Streams, caller: string): void {
+export function refuseTooMany(streams: Streams, { secret, caller }: Pick<StreamRequest, 'secret' | 'caller'>): void {
+  let [own, withoutKey] = [0, 0]
+  for (const stream of streams) {
+    if (stream.caller === caller) own += 1
+    if (stream.secret === null) withoutKey += 1
+  }
+  if (own >= maxStreamsOfCaller) throw tooManyOfCaller()
   if (streams.size >= maxStreams) {
     const detail = `This instance has its ${maxStreams} event streams open already. Try again, or ask another instance.`
     throw tryLater('server.busy', detail, refusedSeconds)
   }
-  let own = 0
-  for (const stream of streams) if (stream.caller === caller) own += 1
-  if (own < maxStreamsOfCaller) return
+  if (secret === null && withoutKey >= maxStreamsWithoutKey) {
+    const detail = `This instance has the ${maxStreamsWithoutKey} event streams open that it has for callers without a key. Send one, or try again.`
+    throw tryLater('server.busy', detail, refusedSeconds)
+  }
+}
+
+/** A limit of what is open at once has no window, and no time at which it is back: that is when one is closed. */
+function tooManyOfCaller(): AppError {
   const detail = `${maxStreamsOfCaller} event streams of this key, or of this address without one, are open already. Close one.`
-  throw tryLater('rate.exceeded', detail, refusedSeconds)
+  const headers = {
+    'retry-after': `${refusedSeconds}`,
+    'ratelimit-policy': `"streams";q=${maxStreamsOfCaller};qu="concurrent-requests"`,
+    ratelimit: '"streams";r=0',
+  }
+  return new AppError('rate.exceeded', detail, { headers })
 }
 
 /** Begins a stream, which goes on until either side ends it. */
