@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache'
 import pino, { type Logger } from 'pino'
 import type { Config } from './config.js'
-import { type Connection, connectEmbedded, connectPostgres } from './database/connect.js'
+import { type Connection, connectEmbedded, connectPostgres, readPoolSize } from './database/connect.js'
 import type { CheckedKey } from './lib/access.js'
 import { type Availability, createAvailability } from './lib/availability.js'
 import { type Builtins, loadBuiltins } from './lib/builtins.js'
+import { createLanes, type Lanes } from './lib/lanes.js'
 import { createReadCache, type ReadCache } from './lib/read-cache.js'
 import { createPromptCache, type PromptCache } from './lib/rendering/prepared-prompt.js'
 import { createPause, type Pause } from './lib/slices.js'
@@ -36,6 +37,8 @@ export type Deps = {
   cache: ReadCache
   /** Whether the database answers reads. */
   database: Availability
+  /** Reads of the database take turns here, so that none waits for a connection without anybody knowing why. */
+  lanes: Lanes
   /** The level that instances share; null where there is none. */
   redis: RedisLink | null
   /** Last uses that are not in the database yet, by key id. */
@@ -50,6 +53,8 @@ export type Deps = {
 /** Writers over all projects share half of the connections, so that readers always find one. */
 const writeLimits = { concurrent: 4, waiting: 200 }
 const validationLimits = { concurrent: 2, waiting: 50 }
+/** A load that waits is told to try again a little before it would be given up on. */
+const laneLimits = { concurrent: readPoolSize, waiting: 1_000, timeoutMs: 2_400 }
 const keyCacheSize = 10_000
 const variablesCacheBytes = 16 * 1024 ** 2
 
@@ -90,6 +95,7 @@ export async function assembleDeps({ connection, redis, config, log, now, elapse
     database: createAvailability((state) =>
       log.warn(state === 'away' ? 'The database is away: what is known is served.' : 'The database is back.'),
     ),
+    lanes: createLanes(laneLimits),
     redis,
     keyUses: new Map(),
     variables: new LRUCache({ maxSize: variablesCacheBytes, sizeCalculation: sizeOfVariables }),

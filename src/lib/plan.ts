@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { type Pointer, type Pointers, pinKey, type ReleasePointer, type VersionPointer } from './pointers.js'
+import { type Pointer, type Pointers, pinKey, type ReleasePointer, type Stamp, type VersionPointer } from './pointers.js'
 import { chooseVariant, type Tags } from './variants.js'
 import { assembleAnswer, type Envelope, type Erased, type VersionRecord } from './version-record.js'
 
@@ -23,8 +23,8 @@ export type Finished = {
   etag: string
   /** The content alone, once somebody asked for it; null for a chat. */
   text?: { bytes: Buffer; etag: string } | null
-  /** As it is sent, once it was: the heads with and without a body, and the body, once it was asked for again. */
-  sent?: { whole: string; unmodified: string; body: Buffer | string | null; times: number }
+  /** As it is sent, once it was: the lines of its header fields and the body, once it was asked for again. */
+  sent?: { fields: string; body: Buffer | string | null; times: number }
   /** What renderings of it have in common, once there was one. */
   rendering?: { key: string; head: string }
   /** To be told of what is kept here later, in bytes. */
@@ -42,8 +42,8 @@ export type Plan = {
   name: string
   ref: string
   by: ResolvedBy
-  /** Those under which it was last seen to hold. */
-  pointers: Pointers
+  /** Of the pointers under which it was last seen to hold. Those themselves would stay in memory as long as the plan does. */
+  stamp: Stamp
   stable: Side
   canary: { side: Side; basisPoints: number; salt: string } | null
   outcomes: Record<Mode, (Finished | undefined)[]>
@@ -54,8 +54,8 @@ export type Plan = {
 const maxChosen = 64
 const maxChosenText = 100
 
-/** About what the objects of a plan take, and what was chosen of a side that has variants. */
-const overheadBytes = 1_200
+/** About what the objects of a plan take, its stamp as if it were its own, and what was chosen of a side that has variants. */
+const overheadBytes = 1_600
 const chosenBytes = maxChosen * (maxChosenText + 60)
 const outcomeBytes = 1_200
 
@@ -70,7 +70,7 @@ export function chooseBody({ bodies }: Side, requested: Tags): number {
   return chooseVariant(bodies, requested)?.index ?? 0
 }
 
-export function makePlan(plan: Pick<Plan, 'name' | 'ref' | 'by' | 'pointers' | 'stable' | 'canary'>): Plan {
+export function makePlan(plan: Pick<Plan, 'name' | 'ref' | 'by' | 'stamp' | 'stable' | 'canary'>): Plan {
   const sizeBytes = overheadBytes + sizeOfSide(plan.stable) + (plan.canary ? sizeOfSide(plan.canary.side) : 0)
   return { ...plan, outcomes: { plain: [], stable: [], canary: [] }, sizeBytes }
 }
@@ -103,9 +103,9 @@ export function pointedAt(pointers: Pointers, name: string, ref: string): AliasT
 
 /** Whether a plan still holds under these pointers; it is noted that it does. */
 export function stillHolds(plan: Plan, pointers: Pointers): boolean {
-  if (plan.pointers === pointers) return true
-  if (plan.pointers.era !== pointers.era || !isSameResolution(plan, pointers)) return false
-  plan.pointers = pointers
+  if (plan.stamp === pointers.stamp) return true
+  if (plan.stamp.era !== pointers.era || !isSameResolution(plan, pointers)) return false
+  plan.stamp = pointers.stamp
   return true
 }
 
@@ -116,10 +116,10 @@ function isSameResolution(plan: Plan, pointers: Pointers): boolean {
     case 'release':
       return true
     case 'commit':
-      return plan.pointers.epoch === pointers.epoch
+      return plan.stamp.epoch === pointers.epoch
     // A refresh drops the plans of the names that it finds changed.
     case 'latest':
-      return plan.pointers.nameEra === pointers.nameEra
+      return plan.stamp.nameEra === pointers.nameEra
     case 'pin':
     case 'alias': {
       const target = pointedAt(pointers, plan.name, plan.ref)

@@ -14,24 +14,31 @@ export type Pointer<Target> = {
 /** How a release differs from another one: the version of each prompt that is not the same there, null for none. */
 export type ReleaseLink = { from: string; changed: ReadonlyMap<string, string | null> }
 
-/** All that moves in a project, as it was at one epoch. Never changed: a refresh makes the next one. */
-export type Pointers = {
+/** Which state of a project something was resolved in: one object for all that was resolved in the same one. */
+export type Stamp = {
   project: Project
-  isDeleted: boolean
-  /** Raised by every write to the project, with a token drawn anew. */
+  /** Raised by every write to the project. */
   epoch: number
-  token: string
-  /** How often contents were erased. */
+  /** How often contents were erased; deleting the project is one of these times. */
   purges: number
+  /** Whatever was resolved in another era counts no more. */
+  era: number
+  /** Whatever was resolved by the latest version of a name in another one counts no more. */
+  nameEra: number
+}
+
+/** All that moves in a project, as it was at one epoch. Never changed: a refresh makes the next one. */
+export type Pointers = Stamp & {
+  /** The same again, for what is kept longer than all the pointers. */
+  stamp: Stamp
+  isDeleted: boolean
+  /** Drawn anew by every write to the project. */
+  token: string
   aliases: ReadonlyMap<string, Pointer<ReleasePointer>>
   /** By `pinKey`. */
   pins: ReadonlyMap<string, Pointer<VersionPointer>>
   /** By the uid of a release. */
   links: ReadonlyMap<string, ReleaseLink>
-  /** Whatever was resolved in another era counts no more. */
-  era: number
-  /** Whatever was resolved by the latest version of a name in another one counts no more. */
-  nameEra: number
 }
 
 type Named = { number: number; label: string | null }
@@ -53,7 +60,8 @@ export type AliasRow = {
 
 /**
  * A project as the database tells of it: that it is the `same` as the one held, the `changes` since then, or the `whole`,
- * where nothing is held or what is held is no earlier state of this database.
+ * where nothing is held, what is held is no earlier state of this database, or contents were erased since: aliases and pins
+ * that are erased with their project are in no list of changes.
  */
 export type ProjectRow = { id: string; epoch: string; token: string; purges: number } & (
   | { kind: 'same' }
@@ -105,6 +113,12 @@ function toPointer<Row, Target>(
   return { target: toTarget(target), canary: { target: toTarget(canary), basisPoints, salt } }
 }
 
+/** Pointers with their stamp. Whoever changes what a stamp tells makes them anew by this. */
+export function stamped(pointers: Omit<Pointers, 'stamp'>): Pointers {
+  const { project, epoch, purges, era, nameEra } = pointers
+  return { ...pointers, stamp: { project, epoch, purges, era, nameEra } }
+}
+
 /** What the database told, laid over what was held where it told of changes. Pure but for the number of an era. */
 export function toPointers(row: Exclude<ProjectRow, { kind: 'same' }>, held: Pointers | null): Pointers {
   const before = row.kind === 'changes' ? held : null
@@ -123,7 +137,7 @@ export function toPointers(row: Exclude<ProjectRow, { kind: 'same' }>, held: Poi
   const { slug, name, settings } = row
   const [createdAt, updatedAt] = [new Date(row.createdAt), new Date(row.updatedAt)]
   const goesOn = before !== null && before.purges === row.purges
-  return {
+  return stamped({
     project: { id: BigInt(row.id), slug, name, settings, createdAt, updatedAt },
     isDeleted: row.isDeleted,
     epoch: Number(row.epoch),
@@ -134,7 +148,7 @@ export function toPointers(row: Exclude<ProjectRow, { kind: 'same' }>, held: Poi
     links: goesOn ? before.links : new Map(),
     era: goesOn ? before.era : nextEra(),
     nameEra: goesOn && row.names !== null ? before.nameEra : nextEra(),
-  }
+  })
 }
 
 /** Pairs of releases where the second took the first one's place, or runs beside it as a canary, and no links tell of them. */

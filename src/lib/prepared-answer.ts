@@ -1,24 +1,18 @@
-import { type Server, type ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http'
+import { type Server, type ServerResponse, validateHeaderValue } from 'node:http'
 import type { Logger } from 'pino'
-
-const reasons = { 200: 'OK', 304: 'Not Modified' }
 
 /** Above this a body is sent as bytes: a text of its size would be copied more than once. */
 const maxTextBytes = 16_384
 
-/** The status line and whole lines of header fields. Throws where a name or a value would break them. */
-export function prepareHead(status: 200 | 304, fields: Record<string, string>): string {
-  return `HTTP/1.1 ${status} ${reasons[status]}\r\n${fieldLines(fields)}`
-}
-
+/** Header fields as the lines that are sent; the names are the caller's own. Throws where a value would break its line. */
 export function fieldLines(fields: Record<string, string>): string {
-  return Object.entries(fields)
-    .map(([name, value]) => {
-      validateHeaderName(name)
-      validateHeaderValue(name, value)
-      return `${name}: ${value}\r\n`
-    })
-    .join('')
+  let lines = ''
+  for (const name in fields) {
+    const value = fields[name] ?? ''
+    validateHeaderValue(name, value)
+    lines += `${name}: ${value}\r\n`
+  }
+  return lines
 }
 
 /** A body as it is best sent: a character for each byte while it is small. */

@@ -13,9 +13,14 @@ export type HeldProject = {
   confirmedAtMs: number
   /** When that query had its answer. */
   confirmedByMs: number
-  /** Since when it is known that there is something newer; an object of its own for each time it became known. */
-  outdated: { sinceMs: number } | null
+  /**
+   * Since when it is known that there is something newer, and how often it became so by a write here; an object of its own
+   * for each time it became known.
+   */
+  outdated: { sinceMs: number; writes: number } | null
   usedAtMs: number
+  /** When what is held is to be shared with other instances again. */
+  shareAgainAtMs: number
   refreshing: Promise<void> | null
   /** Told of each change of `pointers`. */
   listeners: Set<() => void>
@@ -40,8 +45,8 @@ export type ReadCounts = {
 export type ReadCache = {
   /** By id. */
   projects: LRUCache<string, HeldProject>
-  /** Ids by slug: a slug is never another project's. */
-  slugs: LRUCache<string, string>
+  /** The ids of those that are held, by the slugs they have: a database that was restored may give a slug to another one. */
+  slugs: Map<string, string>
   /** Plans and the records of versions, under `planKey` and `recordKey`. */
   entries: LRUCache<string, Plan | VersionRecord>
   misses: LRUCache<string, Miss>
@@ -50,6 +55,8 @@ export type ReadCache = {
   flights: Flights
   /** How often something was written here, or announced: what was read before that is not to be kept as if it were of after. */
   changes: number
+  /** How often it became known that keys are not good any more: what was read of a key before that may be wrong. */
+  revocations: number
   counts: ReadCounts
   /** What tells this database from others in a shared Redis; null until it is known. */
   databaseId: string | null
@@ -78,9 +85,14 @@ function sizeOfProject({ pointers: { aliases, pins, links } }: HeldProject): num
 export function createReadCache(bytes: number, elapsed: () => number): ReadCache {
   const forProjects = Math.floor(bytes * projectsPart)
   const forMisses = Math.floor(bytes * missesPart)
+  const slugs = new Map<string, string>()
   return {
-    projects: new LRUCache({ maxSize: forProjects, sizeCalculation: sizeOfProject }),
-    slugs: new LRUCache({ max: 20_000 }),
+    projects: new LRUCache({
+      maxSize: forProjects,
+      sizeCalculation: sizeOfProject,
+      dispose: ({ pointers }) => forgetSlug({ slugs }, pointers.project),
+    }),
+    slugs,
     entries: new LRUCache({
       maxSize: bytes - forProjects - forMisses,
       sizeCalculation: ({ sizeBytes }, key) => sizeBytes + 2 * key.length,
@@ -89,6 +101,7 @@ export function createReadCache(bytes: number, elapsed: () => number): ReadCache
     absent: new LRUCache({ max: maxAbsent, ttl: absentTtlMs, perf: { now: elapsed } }),
     flights: createFlights({ concurrent: maxLoads, timeoutMs: loadTimeoutMs }),
     changes: 0,
+    revocations: 0,
     counts: {
       hits: { memory: 0, redis: 0, database: 0 },
       misses: 0,
@@ -101,6 +114,29 @@ export function createReadCache(bytes: number, elapsed: () => number): ReadCache
     databaseId: null,
     bytes,
   }
+}
+
+/**
+ * Puts a project in the place that its size now takes, and tells whether there is such a place. Its slug leads to it for as
+ * long as it is there.
+ */
+export function keepProject({ projects, slugs }: ReadCache, held: HeldProject): boolean {
+  const { id, slug } = held.pointers.project
+  projects.delete(`${id}`)
+  projects.set(`${id}`, held)
+  const isKept = projects.has(`${id}`)
+  if (isKept) slugs.set(slug, `${id}`)
+  return isKept
+}
+
+/** From now on a slug does not lead to this project; it may lead to another one. */
+export function forgetSlug({ slugs }: Pick<ReadCache, 'slugs'>, { id, slug }: Pointers['project']): void {
+  if (slugs.get(slug) === `${id}`) slugs.delete(slug)
+}
+
+/** The project that is held of a slug. */
+export function heldBySlug({ projects, slugs }: Pick<ReadCache, 'projects' | 'slugs'>, slug: string): HeldProject | undefined {
+  return projects.get(slugs.get(slug) ?? '')
 }
 
 export function planKey(projectId: string, name: string, ref: string): string {

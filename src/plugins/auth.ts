@@ -5,10 +5,11 @@ import { AppError, tryLater } from '../errors.js'
 import { authenticate, flushKeyUses } from '../features/keys/keys.service.js'
 import { isDeletedProject } from '../features/projects/projects.service.js'
 import { findHeld, type Wanted } from '../features/reads/access.service.js'
-import { whileThere } from '../features/reads/database.service.js'
+import { databaseAway, whileThere } from '../features/reads/database.service.js'
 import { confirm } from '../features/reads/held-projects.service.js'
 import { type Actor, anonymous, hasScope, type Project, type Scope } from '../lib/access.js'
 import { slugPattern } from '../lib/names.js'
+import type { Reader } from '../lib/read-cache.js'
 import { FetchParams } from '../lib/schemas.js'
 import { sentSecret } from '../lib/secrets.js'
 
@@ -40,12 +41,15 @@ export const authPlugin = fp(
       const slug = given.length === 1 && slugPattern.test(given[0] ?? '') ? (given[0] ?? null) : null
       const wanted: Wanted = { slug, id: null, prompt: () => promptOf(request) }
       const secret = sentSecret(request.headers)
-      if (secret !== null) request.actor = await authenticate(app.deps, secret, wanted)
+      const { revocations } = app.deps.cache
+      const checkKey = () => (secret === null ? anonymous : authenticate(app.deps, secret, wanted))
+      request.actor = await checkKey()
       request.namedProject = onlyOne(given)
       const isDeleted =
         withDeleted && slug !== null && isGlobal(request.actor) && (await whileThere(app.deps, isDeletedProject(app.deps, slug)))
       const fallback = about === 'optional' ? null : 'default'
-      await admit(app.deps, request, { scope, fallback, named: isDeleted ? null : request.namedProject, wanted })
+      const named = isDeleted ? null : request.namedProject
+      await admit(app.deps, request, { scope, fallback, named, wanted, revocations, checkKey })
     })
 
     const flush = () =>
@@ -88,23 +92,50 @@ function promptOf({ routeOptions, params }: FastifyRequest): { name: string; ref
   return prompt.success ? prompt.data : null
 }
 
-type Admission = { scope: Scope; fallback: string | null; named: string | null; wanted: Wanted }
+/** `revocations` is how many there were before the key was checked. */
+type Admission = {
+  scope: Scope
+  fallback: string | null
+  named: string | null
+  wanted: Wanted
+  revocations: number
+  checkKey: () => Actor | Promise<Actor>
+}
 
 /** Sets the project that a request may go on with; none where the call may concern them all and none is named. */
-async function admit(deps: Deps, request: FastifyRequest, { scope, fallback, named, wanted }: Admission): Promise<void> {
+async function admit(deps: Deps, request: FastifyRequest, admission: Admission): Promise<void> {
+  const { scope, fallback, named } = admission
+  if (request.actor === anonymous && scope !== 'prompts:read') throw keyRequired(scope)
+  const found = await lookUp(deps, request.actor, admission)
+  // A project that was found to be made anew, or to be another one, has taken the keys of before with it.
+  if (deps.cache.revocations !== admission.revocations) request.actor = await admission.checkKey()
   const { actor } = request
-  const held = await lookUp(deps, actor, fallback, named, wanted)
-  if (held) request.staleSeconds = await confirm(deps, held)
-  request.held = held
-  request.project = held && !held.pointers.isDeleted ? held.pointers.project : null
+  if (found) request.staleSeconds = found.staleSeconds
+  request.held = found?.held ?? null
+  request.project = found && !found.held.pointers.isDeleted ? found.held.pointers.project : null
+  // A project that is not held cannot be looked up now; one that is held and not theirs would be told from it.
+  if (deps.database.isAway() && isHidden(actor, request.project, { scope, named })) throw databaseAway()
   checkAccess(actor, request.project, { scope, fallback, named })
 }
 
-function checkAccess(actor: Actor, project: Project | null, { scope, fallback, named }: Omit<Admission, 'wanted'>): void {
+/** Whether a project that was named is none that the caller may know of, if there is one at all. */
+function isHidden(actor: Actor, project: Project | null, { scope, named }: Pick<Admission, 'scope' | 'named'>): boolean {
+  if (named === null || !slugPattern.test(named) || isGlobal(actor)) return false
+  const isPublicRead = scope === 'prompts:read' && project?.settings.publicRead === true
+  return !isPublicRead && (actor === anonymous || project?.id !== actor.projectId)
+}
+
+function keyRequired(scope: Scope): AppError {
+  return new AppError('auth.required', `This needs a key with the scope "${scope}". Send it as "Authorization: Bearer ps_…".`)
+}
+
+type Access = Pick<Admission, 'scope' | 'fallback' | 'named'>
+
+function checkAccess(actor: Actor, project: Project | null, { scope, fallback, named }: Access): void {
   const isPublicRead = scope === 'prompts:read' && project?.settings.publicRead === true
   if (actor === anonymous) {
     if (isPublicRead) return
-    throw new AppError('auth.required', `This needs a key with the scope "${scope}". Send it as "Authorization: Bearer ps_…".`)
+    throw keyRequired(scope)
   }
   const isForeign = project && actor.projectId !== null && actor.projectId !== project.id && !isPublicRead
   // A key whose project was deleted a moment ago must not pass for a global one.
@@ -133,9 +164,28 @@ function unknownProject(actor: Actor, fallback: string | null, named: string | n
   return new AppError('project.not_found', detail)
 }
 
+type Sought = Pick<Admission, 'fallback' | 'named' | 'wanted'>
+
+/**
+ * The project that is asked for, confirmed where that can be done soon. One that turns out to be gone then is looked up once
+ * more: a database that was restored may have another project of its slug.
+ */
+async function lookUp(deps: Deps, actor: Actor, sought: Sought): Promise<Reader | null> {
+  const wanted = wantedBy(actor, sought)
+  if (!wanted) return null
+  for (const _ of ['first', 'again']) {
+    const held = await findHeld(deps, wanted)
+    if (!held) return null
+    const staleSeconds = await confirm(deps, held)
+    const { project, isDeleted } = held.pointers
+    if (!isDeleted && (wanted.slug === null || wanted.slug === project.slug)) return { held, staleSeconds }
+  }
+  return null
+}
+
 /** A foreign project is not told from an unknown one, wherever it is looked up. */
-function lookUp(deps: Deps, actor: Actor, fallback: string | null, named: string | null, { prompt }: Wanted) {
-  if (named !== null) return slugPattern.test(named) ? findHeld(deps, { slug: named, id: null, prompt }) : null
-  if (actor.projectId !== null) return findHeld(deps, { slug: null, id: `${actor.projectId}`, prompt })
-  return fallback === null ? null : findHeld(deps, { slug: fallback, id: null, prompt })
+function wantedBy(actor: Actor, { fallback, named, wanted: { prompt } }: Sought): Wanted | null {
+  if (named !== null) return slugPattern.test(named) ? { slug: named, id: null, prompt } : null
+  if (actor.projectId !== null) return { slug: null, id: `${actor.projectId}`, prompt }
+  return fallback === null ? null : { slug: fallback, id: null, prompt }
 }

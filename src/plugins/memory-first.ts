@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
 import { draw, fetchCaching, isNotModified } from '../features/fetch/fetch.service.js'
+import { type Asked, noteUse, plainFetch, plainRender } from '../features/reads/plain-requests.service.js'
 import { finishedFor, knownPlan, planFor } from '../features/reads/plans.service.js'
 import { renderFinished } from '../features/render/render.service.js'
 import type { Begun } from '../http.js'
@@ -13,9 +14,8 @@ import { type Limits, lowReads, rateFields, takeRead } from '../lib/limits.js'
 import { isPromptName } from '../lib/names.js'
 import { readPlainRendering } from '../lib/plain-rendering.js'
 import { chooseBodyBy, type Finished, type Mode, type Plan, pointedAt, servedSide } from '../lib/plan.js'
-import { createWriter, fieldLines, type PreparedAnswer, prepareBody, prepareHead, type Write } from '../lib/prepared-answer.js'
+import { createWriter, fieldLines, type PreparedAnswer, prepareBody, type Write } from '../lib/prepared-answer.js'
 import type { Tags } from '../lib/variants.js'
-import { type Asked, noteUse, plainFetch, plainRender } from './plain-requests.js'
 
 const fetchRoute = '/prompts/:name/:ref'
 const renderRoute = '/prompts/:name/:ref/render'
@@ -125,8 +125,11 @@ function choose(plan: Plan, selection: Selection): Chosen {
   return { mode, bucket, body, finished, version: side.version ?? '', caching: fetchCaching(plan.by) }
 }
 
+const whole = 'HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: '
+const unmodified = 'HTTP/1.1 304 Not Modified\r\n'
+
 function sendFetched(
-  { limits, durations, write }: Service,
+  { deps, limits, durations, write }: Service,
   request: IncomingMessage,
   response: ServerResponse,
   { caller, atMs }: Asked,
@@ -135,9 +138,10 @@ function sendFetched(
 ): void {
   const isSame = isNotModified(request.headers['if-none-match'], finished.etag)
   const sent = sentOf(finished, version, caching)
-  const head = (isSame ? sent.unmodified : sent.whole) + ownLines(limits, request, caller, bucket)
-  write({ response, head, body: isSame ? '' : bodyOf(finished, sent) })
-  durations[isSame ? 'unmodified' : 'fetched'].observe((performance.now() - atMs) / 1_000)
+  const fields = sent.fields + ownLines(limits, request, caller, bucket)
+  if (isSame) write({ response, head: unmodified + fields, body: '' })
+  else write({ response, head: `${whole}${finished.json.length}\r\n${fields}`, body: bodyOf(finished, sent) })
+  durations[isSame ? 'unmodified' : 'fetched'].observe((deps.elapsed() - atMs) / 1_000)
 }
 
 /** The fields that differ from one answer to the next. */
@@ -154,20 +158,15 @@ const timesUntilKept = 3
 
 /** What is the same for everybody, as it is sent. */
 function sentOf(finished: Finished, version: string, caching: string): NonNullable<Finished['sent']> {
-  if (finished.sent) return finished.sent
-  const fields = {
-    'x-content-type-options': 'nosniff',
-    vary: 'Accept, Authorization, X-API-Key, X-Promptsync-Project',
-    etag: finished.etag,
-    'cache-control': caching,
-    'x-promptsync-version': version,
-    'x-promptsync-source': 'registry',
-  }
-  const length = String(finished.json.length)
-  const ofBody = { 'content-type': 'application/json; charset=utf-8', 'content-length': length }
-  finished.sent = {
-    whole: prepareHead(200, { ...fields, ...ofBody }),
-    unmodified: prepareHead(304, fields),
+  finished.sent ??= {
+    fields: fieldLines({
+      'x-content-type-options': 'nosniff',
+      vary: 'Accept, Authorization, X-API-Key, X-Promptsync-Project',
+      etag: finished.etag,
+      'cache-control': caching,
+      'x-promptsync-version': version,
+      'x-promptsync-source': 'registry',
+    }),
     body: null,
     times: 0,
   }
@@ -225,20 +224,16 @@ async function render(
   deps.cache.counts.hits.memory += 1
   const length = Buffer.byteLength(json)
   const own = ownLines(limits, request, asked.caller, chosen.bucket)
-  const head = `${renderHead(chosen)}content-length: ${length}\r\n${own}`
-  durations.rendered.observe((performance.now() - asked.atMs) / 1_000)
+  const head = `${whole}${length}\r\n${renderFields(chosen)}${own}`
+  durations.rendered.observe((deps.elapsed() - asked.atMs) / 1_000)
   return { head, body: length === json.length ? json : prepareBody(Buffer.from(json)) }
 }
 
-function renderHead({ finished, version }: Chosen): string {
-  const fields = () => ({
+function renderFields({ version }: Chosen): string {
+  return fieldLines({
     'x-content-type-options': 'nosniff',
     'x-promptsync-version': version,
     'x-promptsync-source': 'registry',
     'cache-control': 'no-store',
-    'content-type': 'application/json; charset=utf-8',
   })
-  if (!finished?.rendering) return prepareHead(200, fields())
-  finished.rendering.lines ??= prepareHead(200, fields())
-  return finished.rendering.lines
 }

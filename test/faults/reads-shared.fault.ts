@@ -1,12 +1,11 @@
-import type { Redis } from 'ioredis'
 import t from 'tap'
 import type { Answer, Service } from '../helpers/service.js'
 import { until } from '../helpers/until.js'
 import { startFaultProxy } from './helpers/fault-proxy.js'
 import { migrateDatabase, startInstance } from './helpers/instances.js'
 import { startPostgres } from './helpers/postgres-server.js'
-import { startRedisCluster } from './helpers/redis-cluster.js'
-import { startRedis } from './helpers/redis-server.js'
+import type { RedisCluster } from './helpers/redis-cluster.js'
+import { redisKinds, type SharedRedis, startSharedRedis } from './helpers/shared-redis.js'
 
 const heardMs = 1_000
 const patienceMs = 15_000
@@ -25,7 +24,7 @@ async function makeDatabase(): Promise<string> {
   return url
 }
 
-type Tap = Pick<typeof t, 'equal' | 'ok' | 'teardown'>
+type Tap = Pick<typeof t, 'equal' | 'ok' | 'strictSame' | 'teardown'>
 
 /** A database and a Redis, with instances on them as they are asked for. */
 async function install(t: Tap, redisUrls: string[]) {
@@ -56,15 +55,22 @@ async function isSoon(t: Tap, what: string, isSo: () => Promise<boolean>): Promi
   t.ok(ms < heardMs, `${what} after ${ms.toFixed(0)} ms`)
 }
 
-async function readAll(client: Redis, pattern = contentKeys): Promise<Map<string, Buffer>> {
+async function readAll({ client, keys }: SharedRedis, pattern = contentKeys): Promise<Map<string, Buffer>> {
   const values = new Map<string, Buffer>()
-  for (const key of await client.keys(pattern)) values.set(key, (await client.getBuffer(key)) ?? Buffer.alloc(0))
+  for (const key of await keys(pattern)) values.set(key, (await client.getBuffer(key)) ?? Buffer.alloc(0))
   return values
 }
 
-t.test('two installations that share a Redis never see each other', async (t) => {
-  const redis = await startRedis(t)
-  const [ours, theirs] = [await install(t, [redis.url]), await install(t, [redis.url])]
+type Promised = (t: Tap, redis: SharedRedis) => Promise<void>
+const promised: [title: string, holds: Promised][] = []
+
+/** Whatever instances share, one server or a Cluster, this holds. */
+function withEither(title: string, holds: Promised): void {
+  promised.push([title, holds])
+}
+
+withEither('two installations that share a Redis never see each other', async (t, redis) => {
+  const [ours, theirs] = [await install(t, redis.urls), await install(t, redis.urls)]
   const [first, second] = [await ours.start(), await theirs.start()]
   for (const [instance, owner] of [
     [first, 'ours'],
@@ -107,9 +113,8 @@ t.test('two installations that share a Redis never see each other', async (t) =>
   t.equal(second.deps.redis?.counts.received, heard, 'nothing was heard of it')
 })
 
-t.test('what is corrupt or foreign in Redis is ignored, and replaced', async (t) => {
-  const redis = await startRedis(t)
-  const { start } = await install(t, [redis.url])
+withEither('what is corrupt or foreign in Redis is ignored, and replaced', async (t, redis) => {
+  const { start } = await install(t, redis.urls)
   const first = await start()
   const names = Array.from({ length: 8 }, (_, index) => `prompt-${index}`)
   await first.push({ version: 'one', alias: 'live', prompts: names.map((name) => ({ name, content: `content of ${name}` })) })
@@ -118,9 +123,9 @@ t.test('what is corrupt or foreign in Redis is ignored, and replaced', async (t)
       names.flatMap((name) => ['live', 'one'].map(async (ref) => contentOf(await instance.call(`/prompts/${name}/${ref}`)))),
     )
   const truth = await readAs(first)
-  const client = redis.client()
-  await until('Redis has them', patienceMs, async () => (await client.keys(`${contentKeys}:c:*`)).length === truth.length)
-  const good = await readAll(client)
+  const { client } = redis
+  await until('Redis has them', patienceMs, async () => (await redis.keys(`${contentKeys}:c:*`)).length === truth.length)
+  const good = await readAll(redis)
   const ways: ((key: string, value: Buffer, other: Buffer) => Promise<unknown>)[] = [
     (key) => client.set(key, ''),
     (key) => client.set(key, '{"content":"foreign"}'),
@@ -143,7 +148,7 @@ t.test('what is corrupt or foreign in Redis is ignored, and replaced', async (t)
   t.strictSame(await readAs(second), truth)
   t.equal(redisHits(second), 0)
   await until('all are replaced', patienceMs, async () => {
-    const now = await readAll(client, `${contentKeys}:c:*`).catch(() => new Map<string, Buffer>())
+    const now = await readAll(redis, `${contentKeys}:c:*`).catch(() => new Map<string, Buffer>())
     return [...now].every(([key, value]) => good.get(key)?.equals(value))
   })
   const third = await knows(await start())
@@ -151,9 +156,8 @@ t.test('what is corrupt or foreign in Redis is ignored, and replaced', async (t)
   t.ok(redisHits(third) > 0, 'and read again')
 })
 
-t.test('every value in Redis ends within a day, not all at once, and none is over a mebibyte', async (t) => {
-  const redis = await startRedis(t)
-  const { start } = await install(t, [redis.url])
+withEither('every value in Redis ends within a day, not all at once, and none is over a mebibyte', async (t, redis) => {
+  const { start } = await install(t, redis.urls)
   const [first, second] = [await start(), await start()]
   const part = 'x'.repeat(250 * 1024)
   const parts = Array.from({ length: 4 }, (_, index) => ({ name: `part-${index}`, content: part }))
@@ -166,10 +170,10 @@ t.test('every value in Redis ends within a day, not all at once, and none is ove
     t.equal(body.content, own, 'what is too large for Redis is served all the same')
     t.strictSame(Object.keys(body.includes), ['part-0', 'part-1', 'part-2', 'part-3'])
   }
-  const client = redis.client()
-  await until('Redis has the small ones', patienceMs, async () => (await client.keys('*:small-*')).length >= small.length)
-  t.strictSame(await client.keys('*:large'), [])
-  const keys = await client.keys('*')
+  const { client } = redis
+  await until('Redis has the small ones', patienceMs, async () => (await redis.keys('*:small-*')).length >= small.length)
+  t.strictSame(await redis.keys('*:large'), [])
+  const keys = await redis.keys('*')
   const lives = await Promise.all(keys.map((key) => client.pttl(key)))
   t.strictSame(
     keys.filter((_, index) => (lives[index] ?? 0) <= 0 || (lives[index] ?? 0) > dayMs),
@@ -180,9 +184,8 @@ t.test('every value in Redis ends within a day, not all at once, and none is ove
   t.ok((await Promise.all(keys.map((key) => client.strlen(key)))).every((bytes) => bytes <= mebibyte + 4))
 })
 
-t.test('a purge reaches Redis and the other instances', async (t) => {
-  const redis = await startRedis(t)
-  const { start } = await install(t, [redis.url])
+withEither('a purge reaches Redis and the other instances', async (t, redis) => {
+  const { start } = await install(t, redis.urls)
   const [first, second] = [await start(), await start()]
   const secret = 'the purged text'
   await first.push({
@@ -197,8 +200,7 @@ t.test('a purge reaches Redis and the other instances', async (t) => {
   for (const instance of [first, second]) {
     for (const path of [...paths, '/prompts/kept/live']) t.equal((await instance.call(path)).status, 200)
   }
-  const client = redis.client()
-  const holders = async () => [...(await readAll(client, '*:c:*'))].filter(([, value]) => value.includes(secret)).length
+  const holders = async () => [...(await readAll(redis, '*:c:*'))].filter(([, value]) => value.includes(secret)).length
   await until('Redis has the text', patienceMs, async () => (await holders()) > 0)
   t.equal((await first.call('/prompts/leak/one/purge', { body: { reason: 'it leaked' } })).status, 200)
   for (const path of paths) t.equal((await first.call(path)).status, 410, `${path} at once where it was purged`)
@@ -212,9 +214,8 @@ t.test('a purge reaches Redis and the other instances', async (t) => {
   t.equal(await holders(), 0)
 })
 
-t.test('a revoked key is refused by the other instances', async (t) => {
-  const redis = await startRedis(t)
-  const { start } = await install(t, [redis.url])
+withEither('a revoked key is refused by the other instances', async (t, redis) => {
+  const { start } = await install(t, redis.urls)
   const [first, second] = [await start(), await start()]
   await first.push({ alias: 'live', prompts: [{ name: 'kept', content: 'kept' }] })
   const { id, secret } = await first.createKey({ name: 'doomed', scopes: ['prompts:read'] })
@@ -226,12 +227,11 @@ t.test('a revoked key is refused by the other instances', async (t) => {
   await isSoon(t, 'the other instance refuses it', async () => (await statusOn(second)) === 401)
 })
 
-t.test('a key is revoked everywhere, also where it was being read at that moment', async (t) => {
-  const redis = await startRedis(t)
+withEither('a key is revoked everywhere, also where it was being read at that moment', async (t, redis) => {
   const databaseUrl = await makeDatabase()
   const proxy = await startFaultProxy(t, databaseUrl)
-  const first = await startInstance(t, { databaseUrl, redisUrls: [redis.url] })
-  const second = await startInstance(t, { databaseUrl: proxy.url, redisUrls: [redis.url] })
+  const first = await startInstance(t, { databaseUrl, redisUrls: redis.urls })
+  const second = await startInstance(t, { databaseUrl: proxy.url, redisUrls: redis.urls })
   await first.push({ alias: 'live', prompts: [{ name: 'kept', content: 'kept' }] })
   await knows(second)
   const { id, secret } = await first.createKey({ name: 'doomed', scopes: ['prompts:read'] })
@@ -306,16 +306,18 @@ async function servesFromRedis(t: Tap, { start }: { start: () => Promise<Service
   })
 }
 
-t.test('an instance that knows only its key answers from Redis what others knew, while Postgres is away', async (t) => {
-  const redis = await startRedis(t)
-  const installation = await install(t, [redis.url])
-  await servesFromRedis(t, installation, await installation.start())
-})
+withEither(
+  'an instance that knows only its key answers from Redis what others knew, while Postgres is away',
+  async (t, redis) => {
+    const installation = await install(t, redis.urls)
+    await servesFromRedis(t, installation, await installation.start())
+  },
+)
 
-t.test('a Cluster of six nodes does all of that, also while a master is replaced', async (t) => {
-  const cluster = await startRedisCluster(t)
-  const installation = await install(t, cluster.urls.slice(0, 3))
-  const [first, second] = [await installation.start(), await installation.start()]
+/** Moves and a purge are heard of before, while and after a master is replaced, and what lay there is served. */
+async function outlivesMaster(t: Tap, { urls }: SharedRedis, cluster: RedisCluster): Promise<void> {
+  const { start } = await install(t, urls)
+  const [first, second] = [await start(), await start()]
   const versions = ['one', 'two', 'three', 'four']
   for (const version of versions) await first.push({ version, prompts: [{ name: 'moved', content: version }] })
   const isMoved = async (version: string) => {
@@ -331,7 +333,6 @@ t.test('a Cluster of six nodes does all of that, also while a master is replaced
   }
   await isMoved('one')
   await isMoved('two')
-  await servesFromRedis(t, installation, first)
   await cluster.stopMaster(0)
   t.equal((await second.call('/prompts/moved/three')).body.content, 'three', 'with a third of the keys gone')
   await cluster.untilOk()
@@ -342,4 +343,18 @@ t.test('a Cluster of six nodes does all of that, also while a master is replaced
   t.equal((await second.call('/prompts/moved/leak')).status, 200)
   t.equal((await first.call('/prompts/moved/leak/purge', { body: { reason: 'it leaked' } })).status, 200)
   await isSoon(t, 'the other instance does not serve it', async () => (await second.call('/prompts/moved/leak')).status === 410)
-})
+}
+
+for (const kind of redisKinds) {
+  t.test(kind === 'single' ? 'with one Redis' : 'with a Cluster of six nodes', async (t) => {
+    const redis = await startSharedRedis(t, kind)
+    for (const [title, holds] of promised) {
+      await t.test(title, async (t) => {
+        await redis.empty()
+        await holds(t, redis)
+      })
+    }
+    const { cluster } = redis
+    if (cluster) await t.test('a master is replaced', (t) => outlivesMaster(t, redis, cluster))
+  })
+}

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { foreignTables, tables } from '../../src/database/tables.js'
+import { hashHex } from '../../src/lib/secrets.js'
 import { refused, shows } from '../helpers/assertions.js'
 import { runs } from '../helpers/runs.js'
 import { type CallOptions, everyRow, startService } from '../helpers/service.js'
@@ -86,13 +87,19 @@ t.test('on an instance that still believes a key of a deleted project, the key s
   const { id, secret } = await service.createKey({ name: 'bound admin', project, scopes: ['admin'] })
   const other = await startService(t, { connection: deps.connection, clock: service.clock })
   t.equal((await other.call('/keys', { key: secret })).body.items.length, 1)
+  const believed = other.deps.keys.get(hashHex(secret))
   await remove()
   service.clock.advance(deps.config.maxStalenessMs + 1)
-  for (const path of ['/keys', '/audit', '/projects', '/prompts', `/projects/${project}`]) {
-    refused(t, await other.call(path, { key: secret }), 404, 'project.not_found')
+  refused(t, await other.call('/keys', { key: secret }), 401, 'auth.revoked')
+  const believing = (path: string, options: CallOptions = {}) => {
+    if (believed) other.deps.keys.set(hashHex(secret), believed)
+    return other.call(path, { key: secret, ...options })
   }
-  refused(t, await other.call('/keys', { key: secret, body: { name: 'k', scopes: ['admin'] } }), 404, 'project.not_found')
-  refused(t, await other.call(`/keys/${id}`, { key: secret, method: 'DELETE' }), 404, 'project.not_found')
+  for (const path of ['/keys', '/audit', '/projects', '/prompts', `/projects/${project}`]) {
+    refused(t, await believing(path), 404, 'project.not_found')
+  }
+  refused(t, await believing('/keys', { body: { name: 'k', scopes: ['admin'] } }), 404, 'project.not_found')
+  refused(t, await believing(`/keys/${id}`, { method: 'DELETE' }), 404, 'project.not_found')
   other.clock.advance(10_000)
   refused(t, await other.call('/keys', { key: secret }), 401, 'auth.revoked')
   refused(t, await send('/keys', { key: secret }), 401, 'auth.revoked')

@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Agent, request as send } from 'node:http'
+import { connect } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
 import { runs } from '../helpers/runs.js'
@@ -312,6 +313,29 @@ t.test('a rendering whose prompt is known does not reach the framework, however 
       t.equal(JSON.parse(await inPieces(pieces)).text, 'Hello Ada')
   })
   t.equal(handled, 0)
+})
+
+t.test('an answer from memory ends a connection that is not to stay', async (t) => {
+  await service.call('/projects', { body: { slug: 'ending' } })
+  await service.push(
+    { alias: 'dev', prompts: prompts({ a: '你好'.repeat(20), long: 'é'.repeat(20_000) }) },
+    { project: 'ending' },
+  )
+  const { hostname, port } = new URL(service.url)
+  for (const name of ['a', 'long']) {
+    const path = `/prompts/${name}/dev`
+    const { text: known } = await service.call(path, { project: 'ending' })
+    const key = `host: x\r\nx-api-key: ${service.adminKey}\r\nx-promptsync-project: ending\r\n`
+    for (const request of [`GET ${path} HTTP/1.0\r\n${key}\r\n`, `GET ${path} HTTP/1.1\r\n${key}connection: close\r\n\r\n`]) {
+      const socket = connect(Number(port), hostname, () => socket.write(request))
+      const chunks: Buffer[] = []
+      for await (const chunk of socket) chunks.push(chunk)
+      const [head = '', body] = Buffer.concat(chunks).toString('utf8').split('\r\n\r\n')
+      t.equal(body, known)
+      t.match(head, /^HTTP\/1\.1 200 OK\r\n/)
+      t.match(head, /\r\nconnection: close(\r\n|$)/i)
+    }
+  }
 })
 
 t.test('an answer that is loaded while the service closes ends its connection', async (t) => {

@@ -13,7 +13,7 @@ import { assembleDeps, type Deps } from '../../src/deps.js'
 import { prepareDatabase } from '../../src/features/keys/first-key.service.js'
 import type { App } from '../../src/http.js'
 import { connectRedis, type RedisLink } from '../../src/redis/connect.js'
-import { templateDatabase, templateFile } from './template.js'
+import { memoryTemplateFile, templateDatabase } from './template.js'
 
 /** Anything that can be told to clean up: a tap test. */
 export type Teardown = { teardown(work: () => Promise<unknown> | unknown): void }
@@ -54,7 +54,7 @@ export const isPostgres = process.env.TEST_DATABASE_URL !== undefined
 /** Opens a migrated database that only this caller uses, on the engine the suite runs on. */
 export async function openDatabase(t: Teardown): Promise<Connection> {
   if (!isPostgres) {
-    const tar = await readFile(await templateFile())
+    const tar = await readFile(await memoryTemplateFile())
     const connection = embeddedConnection(await PGlite.create({ loadDataDir: new Blob([tar]) }))
     t.teardown(() => connection.close())
     return connection

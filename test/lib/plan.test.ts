@@ -14,7 +14,15 @@ import {
   textOf,
   toFinished,
 } from '../../src/lib/plan.js'
-import { nextEra, type Pointer, type Pointers, pinKey, type ReleasePointer, type VersionPointer } from '../../src/lib/pointers.js'
+import {
+  nextEra,
+  type Pointer,
+  type Pointers,
+  pinKey,
+  type ReleasePointer,
+  stamped,
+  type VersionPointer,
+} from '../../src/lib/pointers.js'
 import { makeRecord, type VersionRecord } from '../../src/lib/version-record.js'
 import { runs } from '../helpers/runs.js'
 
@@ -26,11 +34,11 @@ const era = nextEra()
 function pointersOf(fields: Partial<Pointers> = {}): Pointers {
   const settings = { publicRead: false, scan: 'warn' as const, defaultAlias: 'production' }
   const project = { id: 7n, slug: 'acme', name: null, settings, createdAt: new Date(0), updatedAt: new Date(0) }
-  return {
+  return stamped({
     ...{ project, isDeleted: false, epoch: 1, token: 'token-1', purges: 0, era, nameEra: era },
     ...{ aliases: new Map(), pins: new Map(), links: new Map() },
     ...fields,
-  }
+  })
 }
 
 function recordOf(
@@ -50,7 +58,7 @@ function recordOf(
 
 function planAt(pointers: Pointers, fields: Partial<Plan> = {}): Plan {
   const stable = sideOf(releaseOf(1), recordOf('v1'))
-  return { ...makePlan({ name: 'a', ref: 'dev', by: 'alias', pointers, stable, canary: null }), ...fields }
+  return { ...makePlan({ name: 'a', ref: 'dev', by: 'alias', stamp: pointers.stamp, stable, canary: null }), ...fields }
 }
 
 t.test('a pin wins over the alias of its name, for its prompt alone', async (t) => {
@@ -71,7 +79,7 @@ t.test('a plan of an alias holds as long as that points to the same, whatever el
     aliases: new Map([...before.aliases, ['production', at(releaseOf(9))]]),
   })
   t.ok(stillHolds(plan, other))
-  t.equal(plan.pointers, other, 'it is noted')
+  t.equal(plan.stamp, other.stamp, 'it is noted')
   t.ok(stillHolds(plan, pointersOf({ epoch: 4, aliases: before.aliases })), 'also where it went to and fro meanwhile')
 })
 
@@ -87,7 +95,7 @@ t.test('a plan of an alias ends when its target, its canary or its pin changes, 
   t.notOk(stillHolds(plain(), pointersOf({ epoch: 2 })), 'deleted')
   t.notOk(stillHolds(plain(), aliased(at(releaseOf(1), canary))), 'a canary began')
   t.notOk(stillHolds(plain(), { ...aliased(at(releaseOf(1))), pins }), 'a pin was made')
-  t.notOk(stillHolds(plain(), { ...aliased(at(releaseOf(1))), era: nextEra() }))
+  t.notOk(stillHolds(plain(), stamped({ ...aliased(at(releaseOf(1))), era: nextEra() })))
 
   t.ok(stillHolds(withCanary(), aliased(at(releaseOf(1), canary))))
   t.notOk(stillHolds(withCanary(), aliased(at(releaseOf(1)))), 'the canary ended')
@@ -122,7 +130,26 @@ t.test('a plan that does not hold is not noted to, and one that never held is no
   const before = pointersOf({ aliases: new Map([['dev', at(releaseOf(1))]]) })
   const plan = planAt(before)
   t.notOk(stillHolds(plan, pointersOf({ epoch: 2 })))
-  t.equal(plan.pointers, before)
+  t.equal(plan.stamp, before.stamp)
+})
+
+/** Whether one object leads to another one. */
+function leadsTo(from: unknown, to: object, seen = new Set<unknown>()): boolean {
+  if (from === to) return true
+  if (typeof from !== 'object' || from === null || seen.has(from)) return false
+  seen.add(from)
+  return [...(from instanceof Map ? from.values() : []), ...Object.values(from)].some((part) => leadsTo(part, to, seen))
+}
+
+t.test('a plan keeps no pointers in memory, and those of one state share a stamp', async (t) => {
+  const pointers = pointersOf({ aliases: new Map([['dev', at(releaseOf(1))]]) })
+  const later = pointersOf({ epoch: 2, aliases: new Map([['dev', at(releaseOf(1))]]) })
+  const plans = [planAt(pointers), planAt(pointers)]
+  for (const held of [pointers, later]) {
+    for (const plan of plans) t.ok(stillHolds(plan, held))
+    t.equal(plans[0]?.stamp, plans[1]?.stamp)
+    for (const part of [held, held.aliases, held.pins, held.links]) t.notOk(leadsTo(plans[0], part))
+  }
 })
 
 t.test('a body is that of the best variant, else the version’s own', async (t) => {
@@ -153,8 +180,8 @@ t.test('what was chosen for a text is what would be chosen again, for so many te
     { numRuns: runs(400) },
   )
   t.equal(chooseBodyBy(side, '', { locale: 'cn' }), 0, 'no text stands for no tags')
-  const { pointers } = planAt(pointersOf())
-  const withVariants = makePlan({ name: 'a', ref: 'dev', by: 'alias', pointers, stable: side, canary: null })
+  const { stamp } = pointersOf()
+  const withVariants = makePlan({ name: 'a', ref: 'dev', by: 'alias', stamp, stable: side, canary: null })
   t.ok(withVariants.sizeBytes > 64 * 100)
 })
 

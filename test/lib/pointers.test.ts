@@ -33,7 +33,7 @@ function aliasRow(name: string, fields: Partial<AliasRow> = {}): AliasRow {
 }
 
 /** All that pointers tell, but for the numbers of eras, which are drawn. */
-function toldBy({ aliases, pins, era: _, nameEra: __, links: ___, ...rest }: Pointers) {
+function toldBy({ aliases, pins, era: _, nameEra: __, links: ___, stamp: ____, ...rest }: Pointers) {
   const sorted = (map: ReadonlyMap<string, unknown>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
   return { ...rest, aliases: sorted(aliases), pins: sorted(pins) }
 }
@@ -102,6 +102,16 @@ t.test('an era goes on with changes, and ends with a purge or with another histo
     t.not(other.era, before.era)
     t.not(other.nameEra, before.nameEra)
     t.equal(other.links.size, 0)
+  }
+})
+
+t.test('a stamp tells the same as its pointers, and links make none anew', async (t) => {
+  const first = toPointers(rowOf({}), null)
+  const changed = toPointers(rowOf({ kind: 'changes', epoch: '2' }), first)
+  for (const pointers of [first, changed, toPointers(rowOf({ purges: 3 }), changed)]) {
+    const { project, epoch, purges, era, nameEra } = pointers
+    t.strictSame(pointers.stamp, { project, epoch, purges, era, nameEra })
+    t.equal(withLinks(pointers, new Map([['uid-2', { from: 'uid-1', changed: new Map() }]])).stamp, pointers.stamp)
   }
 })
 

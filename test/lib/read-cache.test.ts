@@ -1,12 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import { makePlan, sideOf } from '../../src/lib/plan.js'
-import { nextEra, type Pointers } from '../../src/lib/pointers.js'
+import { nextEra, type Pointers, stamped } from '../../src/lib/pointers.js'
 import {
   createReadCache,
   forgetContents,
+  forgetSlug,
   type HeldProject,
+  heldBySlug,
   keepPlan,
+  keepProject,
   planKey,
   type ReadCache,
   recordKey,
@@ -27,11 +30,11 @@ const megabyte = 1024 ** 2
 function pointersOf(id: bigint, purges = 0): Pointers {
   const settings = { publicRead: false, scan: 'warn' as const, defaultAlias: 'production' }
   const era = nextEra()
-  return {
+  return stamped({
     project: { id, slug: `p${id}`, name: null, settings, createdAt: new Date(0), updatedAt: new Date(0) },
     ...{ isDeleted: false, epoch: 1, token: 'token', purges, era, nameEra: era },
     ...{ aliases: new Map(), pins: new Map(), links: new Map() },
-  }
+  })
 }
 
 function recordOf(id: string, characters: number): VersionRecord {
@@ -44,7 +47,7 @@ function recordOf(id: string, characters: number): VersionRecord {
 }
 
 function heldOf(pointers: Pointers): HeldProject {
-  const times = { confirmedAtMs: 0, confirmedByMs: 0, usedAtMs: 0 }
+  const times = { confirmedAtMs: 0, confirmedByMs: 0, usedAtMs: 0, shareAgainAtMs: 0 }
   return { pointers, ...times, outdated: null, refreshing: null, listeners: new Set() }
 }
 
@@ -78,7 +81,14 @@ t.test('a plan that has grown takes the room of its size', async (t) => {
   const cache = createReadCache(megabyte, () => 0)
   const pointers = pointersOf(1n)
   const key = planKey('1', 'a', 'dev')
-  const plan = makePlan({ name: 'a', ref: 'dev', by: 'alias', pointers, stable: sideOf(null, recordOf('id', 10)), canary: null })
+  const plan = makePlan({
+    name: 'a',
+    ref: 'dev',
+    by: 'alias',
+    stamp: pointers.stamp,
+    stable: sideOf(null, recordOf('id', 10)),
+    canary: null,
+  })
   keepPlan(cache, key, plan)
   const before = cache.entries.calculatedSize ?? 0
   plan.sizeBytes += 10_000
@@ -115,7 +125,7 @@ t.test('all contents and misses of a project are forgotten, and none of another 
       name: 'a',
       ref: 'dev',
       by: 'alias',
-      pointers,
+      stamp: pointers.stamp,
       stable: sideOf(null, recordOf('id', 10)),
       canary: null,
     })
@@ -126,4 +136,41 @@ t.test('all contents and misses of a project are forgotten, and none of another 
   forgetContents(cache, '1')
   t.strictSame([cache.entries.size, cache.misses.size], [2, 1])
   t.ok([...cache.entries.keys(), ...cache.misses.keys()].every((key) => key.startsWith('11\n')))
+})
+
+t.test('every project that is held is found by its slug, and no other slug is kept', async (t) => {
+  const cache = createReadCache(400 * megabyte, () => 0)
+  const count = 40_000
+  for (let index = 0; index < count; index += 1) keepProject(cache, heldOf(pointersOf(BigInt(index))))
+  t.ok(cache.projects.size > 20_000 && cache.projects.size < count)
+  t.ok([...cache.projects.values()].every((held) => heldBySlug(cache, held.pointers.project.slug) === held))
+  t.equal(cache.slugs.size, cache.projects.size)
+  cache.projects.clear()
+  t.equal(cache.slugs.size, 0)
+})
+
+t.test('a slug that two projects change between them leads to the one that has it', async (t) => {
+  const cache = createReadCache(megabyte, () => 0)
+  const [first, second] = [heldOf(pointersOf(1n)), heldOf(pointersOf(2n))]
+  for (const held of [first, second]) keepProject(cache, held)
+  const rename = (held: HeldProject, slug: string) => {
+    const { project } = held.pointers
+    held.pointers = stamped({ ...held.pointers, project: { ...project, slug } })
+    forgetSlug(cache, project)
+    keepProject(cache, held)
+  }
+  rename(first, 'p2')
+  t.equal(heldBySlug(cache, 'p2'), first)
+  t.equal(heldBySlug(cache, 'p1'), undefined)
+  rename(second, 'p1')
+  t.strictSame([heldBySlug(cache, 'p1'), heldBySlug(cache, 'p2')], [second, first])
+  cache.projects.delete('2')
+  t.strictSame([heldBySlug(cache, 'p1'), heldBySlug(cache, 'p2')], [undefined, first])
+})
+
+t.test('a project that there is no room for has no slug that leads to it', async (t) => {
+  const cache = createReadCache(16_000, () => 0)
+  const aliases = new Map(Array.from({ length: 10 }, (_, index) => [`a${index}`, null as never]))
+  t.notOk(keepProject(cache, heldOf({ ...pointersOf(1n), aliases })))
+  t.equal(cache.slugs.size, 0)
 })

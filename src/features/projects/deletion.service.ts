@@ -2,7 +2,7 @@ import type { Db } from '../../database/connect.js'
 import { tables } from '../../database/tables.js'
 import type { Deps } from '../../deps.js'
 import type { Caller } from '../../lib/access.js'
-import { noteErased, noteRevoked } from '../reads/changes.service.js'
+import { noteErased, noteKeysRevoked } from '../reads/changes.service.js'
 import type { DeletedProject } from './projects.schema.js'
 import { type LockedProject, recordChange, refuseBoundKey, toProjectAnswer, writeProject } from './projects.service.js'
 
@@ -45,7 +45,7 @@ export async function deleteProject(deps: Deps, caller: Caller): Promise<Deleted
     return { slug: project.slug, deletedAt: deletedAt.toISOString(), erased }
   }
   const answer = await writeProject(deps, caller.project, erase, deletionTimeoutMs)
-  revokeKnown(deps, caller)
+  noteKeysRevoked(deps, caller.project)
   await noteErased(deps, caller.project)
   return answer
 }
@@ -74,10 +74,4 @@ async function eraseRows(tx: Db, projectId: bigint, limit: number): Promise<Reco
     }
   }
   return erased
-}
-
-/** The keys of the project are not believed any more. */
-function revokeKnown(deps: Deps, { project }: Caller): void {
-  // A list of its own: storing an entry moves it to the end of the one that is gone through.
-  for (const [hash, key] of [...deps.keys.entries()]) if (key.actor.projectId === project.id) noteRevoked(deps, hash)
 }

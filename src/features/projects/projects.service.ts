@@ -29,6 +29,8 @@ const defaultSettings = { publicRead: false, scan: 'warn', defaultAlias: 'produc
 
 /** A write waits this long for those of other instances. */
 const lockTimeoutMs = 30_000
+/** An instance that vanished in the midst of a write holds its locks for this long. */
+const idleTimeoutMs = 60_000
 
 function toProject({ publicRead, scan, defaultAlias, id, slug, name, createdAt, updatedAt }: Row): Project {
   return {
@@ -161,6 +163,8 @@ export async function writeProject<T>(
     await tx.$queryRaw`SELECT 1 FROM projects WHERE id = ${project.id} FOR NO KEY UPDATE`
     const row = await tx.project.findUnique({ where: { id: project.id, deletedAt: null } })
     if (!row) throw new AppError('project.not_found', `Project "${project.slug}" is gone.`)
+    // It has the id of the one that was deleted, but none of its keys.
+    if (row.createdAt.getTime() !== project.createdAt.getTime()) throw madeAnew(project)
     return work(tx, { ...toProject(row), purgeSalt: row.purgeSalt })
   }
   try {
@@ -169,8 +173,14 @@ export async function writeProject<T>(
     return result
   } catch (error) {
     if (error instanceof AppError && error.code === 'write.unknown') noteUnknown(deps, project)
+    if (error instanceof AppError && error.code === 'project.not_found') noteThere(deps, project.slug)
     throw error
   }
+}
+
+function madeAnew({ slug }: Project): AppError {
+  const detail = `Project "${slug}" was deleted, and made anew a moment ago. Nothing was changed; try again.`
+  return new AppError('project.not_found', detail)
 }
 
 /** Lets a write, or what is like one, wait its turn before it takes a connection. */
@@ -193,7 +203,8 @@ export async function transact<T>(deps: Deps, work: (tx: Db) => Promise<T>, time
   let isGivenUp = false
   const options = timeoutMs === undefined ? undefined : { timeout: timeoutMs }
   const transaction = deps.db.$transaction(async (tx) => {
-    await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
+    await tx.$queryRaw`SELECT set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true),
+      set_config('idle_in_transaction_session_timeout', ${`${idleTimeoutMs}ms`}, true)`
     const result = await work(tx)
     // Whoever waited for it was told that nothing changed.
     if (isGivenUp) throw writeRefused()

@@ -3,7 +3,7 @@ import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import type { CheckedKey, Scope } from '../../lib/access.js'
 import type { ProjectRow } from '../../lib/pointers.js'
-import type { HeldProject } from '../../lib/read-cache.js'
+import { type HeldProject, heldBySlug } from '../../lib/read-cache.js'
 import { databaseAway, isAway, loadOnce, readDatabase } from './database.service.js'
 import { confirm, confirmWaitMs, hold, holdShared, outdate, refresh } from './held-projects.service.js'
 import { type FoundRow, keepFound, readAllValues } from './plans.service.js'
@@ -59,23 +59,36 @@ function toCheckedKey({ id, name, scopes, projectId, expiresAt, revokedAt }: Key
 }
 
 /**
- * Keeps a key as a query read it that began at `startedAtMs`, unless anything was changed or announced since: one that was
- * revoked meanwhile may be in nobody's memory yet, so that nothing tells of it but `changes`.
+ * Keeps a key as a query read it that began at `startedAtMs`, unless one that began later has told of it. A good one is not
+ * kept if any was revoked since: it may be this one, of which nobody's memory could tell. A revoked one stays so.
  */
-export function keepKey(deps: Deps, row: KeyRow, startedAtMs: number, changes: number): CheckedKey {
+export function keepKey({ cache, keys }: Deps, row: KeyRow, startedAtMs: number, revocations: number): CheckedKey {
   const read = toCheckedKey(row, startedAtMs)
-  if (deps.cache.changes === changes) deps.keys.set(row.hash, read)
+  const isOvertaken = read.revokedAt === null && cache.revocations !== revocations
+  if (!isOvertaken && isNewest(keys.peek(row.hash), startedAtMs)) keys.set(row.hash, read)
   return read
+}
+
+/** A key that a query did not find is not believed any more: the database was restored from before it was made. */
+export function forgetKey({ keys }: Deps, hash: string, startedAtMs: number): void {
+  if (isNewest(keys.peek(hash), startedAtMs)) keys.delete(hash)
+}
+
+function isNewest(known: CheckedKey | undefined, startedAtMs: number): boolean {
+  return known === undefined || known.checkedAtMs <= startedAtMs
 }
 
 /** Reads one key again; null where there is none any more. */
 export async function rereadKey(deps: Deps, hash: string): Promise<CheckedKey | null> {
-  const { changes } = deps.cache
-  return loadOnce(deps, `key ${changes} ${hash}`, async () => {
+  const { revocations } = deps.cache
+  return loadOnce(deps, `key ${revocations} ${hash}`, async () => {
     const startedAtMs = deps.elapsed()
-    const answer = await readDatabase<{ keys: KeyRow[] }>(deps, readEpochs, [[], [Buffer.from(hash, 'hex')]])
+    const values = [[], [Buffer.from(hash, 'hex')]]
+    const answer = await readDatabase<{ keys: KeyRow[] }>(deps, readEpochs, values, 'confirmation')
     const [row] = answer?.keys ?? []
-    return row ? keepKey(deps, row, startedAtMs, changes) : null
+    if (row) return keepKey(deps, row, startedAtMs, revocations)
+    forgetKey(deps, hash, startedAtMs)
+    return null
   })
 }
 
@@ -91,8 +104,8 @@ export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKe
   const known = knownMissing(deps, cold)
   if (known) return known
   // Who asks after a write does not wait for a read that began before it.
-  const { changes } = deps.cache
-  const what = `cold ${changes} ${hash} ${slug} ${id} ${prompt?.ref} ${prompt?.name}`
+  const { changes, revocations } = deps.cache
+  const what = `cold ${changes} ${revocations} ${hash} ${slug} ${id} ${prompt?.ref} ${prompt?.name}`
   return loadOnce(deps, what, async () => {
     const startedAtMs = deps.elapsed()
     const bytes = hash === null ? null : Buffer.from(hash, 'hex')
@@ -103,7 +116,7 @@ export async function coldRead(deps: Deps, cold: Cold): Promise<{ key: CheckedKe
       values,
     )
     const isOvertaken = deps.cache.changes !== changes
-    const key = answer?.key ? keepKey(deps, answer.key, startedAtMs, changes) : null
+    const key = answer?.key ? keepKey(deps, answer.key, startedAtMs, revocations) : null
     if (hash !== null && !key) deps.cache.absent.set(`key ${hash}`, true)
     const row = answer?.project ?? null
     const held = row && (await adoptProject(deps, row, startedAtMs, isOvertaken ? 'overtaken' : 'current'))
@@ -140,15 +153,19 @@ async function adoptProject(
 
 /** The project of a slug or id as it is held; null where there is none, or none any more. Rejects where it cannot be told. */
 export function findHeld(deps: Deps, wanted: Wanted): HeldProject | null | Promise<HeldProject | null> {
-  const { projects, slugs } = deps.cache
-  const held = projects.get(wanted.id ?? slugs.get(wanted.slug ?? 'default') ?? '')
-  if (held) return held.pointers.isDeleted ? findRevived(deps, held) : held
+  const held = findKnown(deps, wanted)
+  if (held) return held.pointers.isDeleted ? findRevived(deps, held, wanted) : held
   return loadHeld(deps, wanted)
 }
 
-/** A project that was deleted may be there again. */
-async function findRevived(deps: Deps, held: HeldProject): Promise<HeldProject | null> {
+function findKnown({ cache }: Deps, { id, slug }: Wanted): HeldProject | undefined {
+  return id === null ? heldBySlug(cache, slug ?? 'default') : cache.projects.get(id)
+}
+
+/** A project that was deleted may be there again, and another one may have its slug in a database that was restored. */
+async function findRevived(deps: Deps, held: HeldProject, wanted: Wanted): Promise<HeldProject | null> {
   await confirm(deps, held)
+  if (findKnown(deps, wanted) !== held) return loadHeld(deps, wanted)
   return held.pointers.isDeleted ? null : held
 }
 

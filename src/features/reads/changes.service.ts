@@ -1,13 +1,18 @@
 import { z } from 'zod'
 import type { Deps } from '../../deps.js'
 import type { Project } from '../../lib/access.js'
-import { forgetErased, outdate, refresh } from './held-projects.service.js'
+import { heldBySlug } from '../../lib/read-cache.js'
+import { forgetErased, forgetKeys, outdate, refresh } from './held-projects.service.js'
 import { eraseShared } from './shared.service.js'
 
-/** What instances tell each other: that a project changed, or that a key was revoked. They read what changed themselves. */
+/**
+ * What instances tell each other: that a project changed, that a key was revoked, or all keys of a project. They read what
+ * changed themselves.
+ */
 const Message = z.union([
   z.object({ project: z.string(), epoch: z.number().nullable(), token: z.string().nullable(), purges: z.number().nullable() }),
   z.object({ key: z.string() }),
+  z.object({ keysOf: z.string() }),
 ])
 type Message = z.infer<typeof Message>
 
@@ -58,12 +63,11 @@ export function noteUnknown(deps: Deps, { id }: Pick<Project, 'id'>): void {
   announce(deps, { project: `${id}`, epoch: null, token: null, purges: null })
 }
 
-/** A write found that a project is there: others may have made it a moment ago, and announced it to nobody yet. */
+/** A write found that a project is there, or is not the one it was: others may have announced that to nobody yet. */
 export function noteThere(deps: Deps, slug: string): void {
-  const { projects, slugs, absent } = deps.cache
   deps.cache.changes += 1
-  absent.delete(`slug ${slug}`)
-  const held = projects.get(slugs.get(slug) ?? '')
+  deps.cache.absent.delete(`slug ${slug}`)
+  const held = heldBySlug(deps.cache, slug)
   if (held) outdate(deps, held, 'us')
 }
 
@@ -73,8 +77,15 @@ export function noteRevoked(deps: Deps, hash: string): void {
   announce(deps, { key: hash })
 }
 
+/** The keys of a project were revoked with it: one message, however many they are and whoever knows of them. */
+export function noteKeysRevoked(deps: Deps, { id }: Pick<Project, 'id'>): void {
+  forgetKeys(deps, `${id}`)
+  announce(deps, { keysOf: `${id}` })
+}
+
 function markRevoked({ cache, keys, now }: Deps, hash: string): void {
   cache.changes += 1
+  cache.revocations += 1
   const known = keys.get(hash)
   if (known) keys.set(hash, { ...known, revokedAt: now() })
 }
@@ -84,6 +95,7 @@ export function hearMessage(deps: Deps, text: string): void {
   const parsed = Message.safeParse(parse(text))
   if (!parsed.success) deps.log.debug('A message on the channel of changes is none of promptsync.')
   else if ('key' in parsed.data) markRevoked(deps, parsed.data.key)
+  else if ('keysOf' in parsed.data) forgetKeys(deps, parsed.data.keysOf)
   else hearChange(deps, parsed.data)
 }
 

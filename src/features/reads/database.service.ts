@@ -3,6 +3,7 @@ import { isConnectionLoss, isIncapacity } from '../../database/failures.js'
 import type { Deps } from '../../deps.js'
 import { type AppError, tryLater } from '../../errors.js'
 import { LoadsFull, LoadTimeout } from '../../lib/flights.js'
+import { NoTurn, type Rank } from '../../lib/lanes.js'
 
 /** A read of the database takes no longer. */
 export const readTimeoutMs = 2_000
@@ -40,10 +41,14 @@ export async function loadOnce<T>({ cache }: Deps, key: string, work: () => Prom
   try {
     return await cache.flights.run(key, work)
   } catch (error) {
-    if (error instanceof LoadsFull) throw tryLater('read.busy', `${error.message} Try again.`, 1, error)
+    if (error instanceof LoadsFull) throw readBusy(error)
     if (error instanceof LoadTimeout) throw databaseAway(error)
     throw error
   }
+}
+
+function readBusy(cause: Error): AppError {
+  return tryLater('read.busy', `${cause.message} Try again.`, 1, cause)
 }
 
 /** The error for a write that was not begun, or taken back. */
@@ -58,31 +63,60 @@ export function isAway(error: unknown): boolean {
 
 /**
  * The JSON that a statement of the read path answers. While the database is away it is not asked: a read rejects at once
- * with `database.unavailable`.
+ * with `database.unavailable`. One whose turn does not come rejects with `read.busy`, which says nothing of the database.
  */
-export async function readDatabase<T>(deps: Deps, statement: Statement, values: unknown[]): Promise<T | null> {
-  if (deps.database.isAway()) throw databaseAway()
-  return askDatabase(deps, statement, values)
+export async function readDatabase<T>(
+  deps: Deps,
+  statement: Statement,
+  values: unknown[],
+  rank: Exclude<Rank, 'watch'> = 'load',
+): Promise<T | null> {
+  return readIfThere(deps, statement, values, { rank, tookTooLong: 'lost' })
 }
 
-/** The same, to find out whether it is back. */
+/** The same for what can be done without: that it takes too long tells of its size, and not that the database is away. */
+export async function readAhead<T>(deps: Deps, statement: Statement, values: unknown[]): Promise<T | null> {
+  return readIfThere(deps, statement, values, { rank: 'confirmation', tookTooLong: 'slow' })
+}
+
+/** The same to find out whether it is back, ahead of everybody else. */
 export async function askDatabase<T>(
   deps: Deps,
   statement: Statement,
   values: unknown[],
   timeoutMs: number = readTimeoutMs,
 ): Promise<T | null> {
+  return ask(deps, { rank: 'watch', tookTooLong: 'lost' }, () => readTwice(deps, statement, values, timeoutMs))
+}
+
+/** What a statement that takes too long says of the database. */
+type Asking = { rank: Rank; tookTooLong: 'lost' | 'slow' }
+
+async function readIfThere<T>(deps: Deps, statement: Statement, values: unknown[], asking: Asking): Promise<T | null> {
+  const refuse = () => {
+    if (deps.database.isAway()) throw databaseAway()
+  }
+  refuse()
+  return ask(deps, asking, async () => {
+    // It may have gone away while others had their turn.
+    refuse()
+    return readTwice(deps, statement, values, readTimeoutMs)
+  })
+}
+
+async function ask<T>(deps: Deps, { rank, tookTooLong }: Asking, read: () => Promise<string | null>): Promise<T | null> {
   const { done, failed } = deps.cache.counts.loads
   const startedAtMs = performance.now()
   try {
-    const answer = await readTwice(deps, statement, values, timeoutMs)
+    const answer = await deps.lanes.run(rank, read)
     done.observe((performance.now() - startedAtMs) / 1_000)
     deps.database.succeeded()
     return answer === null ? null : JSON.parse(answer)
   } catch (error) {
     failed.observe((performance.now() - startedAtMs) / 1_000)
+    if (error instanceof NoTurn) throw readBusy(error)
     if (!isAway(error)) throw error
-    deps.database.failed()
+    if (tookTooLong === 'lost' || !/Query read timeout/.test(String(error))) deps.database.failed()
     throw databaseAway(error)
   }
 }

@@ -20,6 +20,7 @@ import {
   type Pointers,
   type ProjectRow,
   type ReleasePointer,
+  type Stamp,
   type VersionPointer,
 } from '../../lib/pointers.js'
 import { type HeldProject, keepPlan, planKey, recordKey } from '../../lib/read-cache.js'
@@ -55,7 +56,7 @@ export async function planFor(deps: Deps, held: HeldProject, name: string, ref: 
     const plan = await loading.catch((error: unknown) => throwMiss(deps, pointers, name, ref, error))
     if (plan) {
       // What was resolved while the project changed is right for whoever asked before that, and for nobody after.
-      if (plan.pointers === held.pointers) keepPlan(deps.cache, planKey(`${pointers.project.id}`, name, ref), plan)
+      if (plan.stamp === held.pointers.stamp) keepPlan(deps.cache, planKey(`${pointers.project.id}`, name, ref), plan)
       return plan
     }
     if (held.pointers !== pointers) continue
@@ -101,7 +102,7 @@ async function loadPointed(
   { by, pointer }: Target,
 ): Promise<Plan | null> {
   const earlier = deps.cache.entries.get(planKey(`${pointers.project.id}`, name, ref)) as Plan | undefined
-  const before = earlier?.pointers.era === pointers.era ? [earlier.stable, earlier.canary?.side] : []
+  const before = earlier?.stamp.era === pointers.era ? [earlier.stable, earlier.canary?.side] : []
   const load = (target: ReleasePointer | VersionPointer) =>
     'uid' in target
       ? loadSide(deps, pointers, name, target, before)
@@ -109,7 +110,7 @@ async function loadPointed(
   const [stable, side] = await Promise.all([load(pointer.target), pointer.canary && load(pointer.canary.target)])
   if (stable.versionId === null && (side === null || side.versionId === null)) return null
   const canary = pointer.canary && side && { side, basisPoints: pointer.canary.basisPoints, salt: pointer.canary.salt }
-  return makePlan({ name, ref, by, pointers, stable, canary })
+  return makePlan({ name, ref, by, stamp: pointers.stamp, stable, canary })
 }
 
 /** What a release holds of a prompt: told from what is known of another release, from the shared cache, or from the database. */
@@ -130,14 +131,14 @@ async function loadSide(
 }
 
 /** One load at a time of each content; the flights tell those of one project and purge from others. */
-function load<T>(deps: Deps, { project, purges }: Pointers, what: string, work: () => Promise<T>): Promise<T> {
+function load<T>(deps: Deps, { project, purges }: Stamp, what: string, work: () => Promise<T>): Promise<T> {
   return loadOnce(deps, `${project.id} ${purges} ${what}`, work)
 }
 
 /** A load that began before a purge answers whoever asked before it, and is not kept: what was erased stays in no memory. */
-function keepRecord({ cache }: Deps, pointers: Pointers, record: VersionRecord): VersionRecord {
-  const { purges } = cache.projects.peek(`${pointers.project.id}`)?.pointers ?? pointers
-  if (purges === pointers.purges) cache.entries.set(recordKey(pointers, record.id), record)
+function keepRecord({ cache }: Deps, stamp: Stamp, record: VersionRecord): VersionRecord {
+  const { purges } = cache.projects.peek(`${stamp.project.id}`)?.pointers ?? stamp
+  if (purges === stamp.purges) cache.entries.set(recordKey(stamp, record.id), record)
   return record
 }
 
@@ -163,22 +164,22 @@ function loadHeld(deps: Deps, pointers: Pointers, name: string, release: Release
 }
 
 /** A version by its id. Throws a 503 where it is not known and cannot be loaded. */
-function loadVersion(deps: Deps, pointers: Pointers, id: string): Promise<VersionRecord> {
+function loadVersion(deps: Deps, stamp: Stamp, id: string): Promise<VersionRecord> {
   const { entries, counts } = deps.cache
-  const known = entries.get(recordKey(pointers, id)) as VersionRecord | undefined
+  const known = entries.get(recordKey(stamp, id)) as VersionRecord | undefined
   if (known) return Promise.resolve(known)
-  return load(deps, pointers, `version ${id}`, async () => {
-    const shared = await findShared(deps, pointers, { version: id })
+  return load(deps, stamp, `version ${id}`, async () => {
+    const shared = await findShared(deps, stamp, { version: id })
     if (shared) {
       counts.hits.redis += 1
-      return keepRecord(deps, pointers, shared)
+      return keepRecord(deps, stamp, shared)
     }
     const [row] = (await readDatabase<VersionRow[]>(deps, readVersions, [[id]])) ?? []
     if (!row) throw new AppError('ref.not_found', 'What the ref names was erased a moment ago, with its project.')
     counts.hits.database += 1
     const record = toRecord(row)
-    share(deps, pointers, { version: id }, record)
-    return keepRecord(deps, pointers, record)
+    share(deps, stamp, { version: id }, record)
+    return keepRecord(deps, stamp, record)
   })
 }
 
@@ -196,7 +197,7 @@ export type FoundRow = {
 /** What a cold read asks for, in the order of its parameters. */
 export function readAllValues(
   access: { hash: Uint8Array | null; slug: string | null; id: string | null },
-  known: Pick<Pointers, 'epoch' | 'token'> | null,
+  known: Pick<Pointers, 'epoch' | 'token' | 'purges'> | null,
   wanted: { name: string; ref: string } | null,
 ): unknown[] {
   const { name = null, ref = null } = wanted ?? {}
@@ -213,6 +214,7 @@ export function readAllValues(
     ...numbers,
     commit,
     commit && `${commit}g`,
+    known?.purges ?? 0,
   ]
 }
 
@@ -243,7 +245,7 @@ async function loadNamed(deps: Deps, held: HeldProject, name: string, ref: strin
 }
 
 function planOf(pointers: Pointers, name: string, ref: string, { by, release, record }: SharedRef): Plan {
-  return makePlan({ name, ref, by, pointers, stable: sideOf(release, record), canary: null })
+  return makePlan({ name, ref, by, stamp: pointers.stamp, stable: sideOf(release, record), canary: null })
 }
 
 /** Keeps the versions that a cold read brought, and tells what the ref means where no pointer does. */
@@ -294,7 +296,7 @@ function pointedPlan(deps: Deps, pointers: Pointers, name: string, ref: string, 
   const other = pointer.canary && side(pointer.canary.target, held?.canary)
   if (!stable?.versionId || (pointer.canary && !other)) return null
   const canary = pointer.canary && other && { side: other, basisPoints: pointer.canary.basisPoints, salt: pointer.canary.salt }
-  return makePlan({ name, ref, by, pointers, stable, canary })
+  return makePlan({ name, ref, by, stamp: pointers.stamp, stable, canary })
 }
 
 /** Throws what there is to say of a side that has nothing to answer. */
@@ -316,14 +318,14 @@ function erased(name: string, version: string, by: Erased): AppError {
 export async function finishedFor(deps: Deps, plan: Plan, mode: Mode, body: number): Promise<Finished> {
   const known = plan.outcomes[mode][body]
   if (known) return known
-  const { pointers } = plan
+  const { stamp } = plan
   const side = servedSide(plan, mode)
-  refuseSide(pointers.project, plan, side)
-  const record = await loadVersion(deps, pointers, side.versionId ?? '')
+  refuseSide(stamp.project, plan, side)
+  const record = await loadVersion(deps, stamp, side.versionId ?? '')
   if (record.erased) throw erased(plan.name, record.version, record.erased)
   findVariables(deps, record, body)
   const finished = finish(plan, mode, body, record)
-  const key = planKey(`${pointers.project.id}`, plan.name, plan.ref)
+  const key = planKey(`${stamp.project.id}`, plan.name, plan.ref)
   const keepSize = () => {
     if (deps.cache.entries.peek(key) === plan) keepPlan(deps.cache, key, plan)
   }

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.js'
 import { packageVersion } from '../../lib/package-version.js'
 import type { ResolvedBy } from '../../lib/plan.js'
-import { nextEra, type Pointers, type ReleasePointer } from '../../lib/pointers.js'
+import { nextEra, type Pointers, type ReleasePointer, type Stamp, stamped } from '../../lib/pointers.js'
 import { seal, unseal } from '../../lib/sealed.js'
 import { decodeRecord, encodeRecord, type VersionRecord } from '../../lib/version-record.js'
 
@@ -10,6 +10,8 @@ const format = `promptsync:1:${packageVersion}`
 /** Larger values are read from the database: one of them would hold up all others on the connection. */
 const maxBytes = 1024 ** 2
 const ttlMs = 24 * 60 * 60 * 1_000
+/** What moves may not reach Redis: the last that did is believed no longer than a key is while the database is away. */
+const pointersTtlMs = 60 * 60 * 1_000
 const eraseTimeoutMs = 10_000
 /** Entries of one moment do not all end at another one. */
 const jitter = 0.1
@@ -20,7 +22,7 @@ function keyOf({ cache, redis }: Deps, part: string): string | null {
 }
 
 /** What all keys of a project's contents begin with; a purge leads to new ones. */
-function contentsOf({ project, purges }: Pick<Pointers, 'project' | 'purges'>): string {
+function contentsOf({ project, purges }: Stamp): string {
   return `${allContentsOf(project)}${purges}:`
 }
 
@@ -42,26 +44,26 @@ async function read<T>(deps: Deps, part: string, decode: (payload: Buffer) => T)
   }
 }
 
-function write(deps: Deps, part: string, payload: Buffer): void {
+function write(deps: Deps, part: string, payload: Buffer, lifeMs = ttlMs): void {
   const key = keyOf(deps, part)
   if (key === null || payload.length > maxBytes) return
-  deps.redis?.set(key, seal(key, payload), Math.round(ttlMs * (1 - jitter * Math.random())))
+  deps.redis?.set(key, seal(key, payload), Math.round(lifeMs * (1 - jitter * Math.random())))
 }
 
 /** A version that a release holds of a prompt, by the uid of the release, or one by its own id. */
 type SharedAs = { release: string; name: string } | { version: string }
 
-function partOf(pointers: Pointers, as: SharedAs): string {
-  return `${contentsOf(pointers)}${'version' in as ? `v:${as.version}` : `r:${as.release}:${as.name}`}`
+function partOf(stamp: Stamp, as: SharedAs): string {
+  return `${contentsOf(stamp)}${'version' in as ? `v:${as.version}` : `r:${as.release}:${as.name}`}`
 }
 
-export function findShared(deps: Deps, pointers: Pointers, as: SharedAs): Promise<VersionRecord | null> {
-  return read(deps, partOf(pointers, as), decodeRecord)
+export function findShared(deps: Deps, stamp: Stamp, as: SharedAs): Promise<VersionRecord | null> {
+  return read(deps, partOf(stamp, as), decodeRecord)
 }
 
 /** Tombstones are not shared: they stand for what must not be. */
-export function share(deps: Deps, pointers: Pointers, as: SharedAs, record: VersionRecord): void {
-  if (deps.redis && record.erased === null) write(deps, partOf(pointers, as), encodeRecord(record))
+export function share(deps: Deps, stamp: Stamp, as: SharedAs, record: VersionRecord): void {
+  if (deps.redis && record.erased === null) write(deps, partOf(stamp, as), encodeRecord(record))
 }
 
 /** What a label, number, commit or `latest` meant as of an epoch. */
@@ -87,7 +89,7 @@ export function shareRef(deps: Deps, pointers: Pointers, name: string, ref: stri
   write(deps, refPart(pointers, name, ref), Buffer.concat([length, head, encodeRecord(record)]))
 }
 
-type SharedPointers = Omit<Pointers, 'project' | 'aliases' | 'pins' | 'links' | 'era' | 'nameEra'> & {
+type SharedPointers = Omit<Pointers, 'project' | 'stamp' | 'aliases' | 'pins' | 'links' | 'era' | 'nameEra'> & {
   project: Omit<Pointers['project'], 'id' | 'createdAt' | 'updatedAt'> & { id: string; createdAt: string; updatedAt: string }
   aliases: [string, unknown][]
   pins: [string, unknown][]
@@ -109,8 +111,8 @@ export function sharePointers(deps: Deps, pointers: Pointers): void {
     pins: [...pins],
   }
   const payload = Buffer.from(JSON.stringify(shared))
-  write(deps, `p:${project.slug}`, payload)
-  write(deps, `i:${project.id}`, payload)
+  write(deps, `p:${project.slug}`, payload, pointersTtlMs)
+  write(deps, `i:${project.id}`, payload, pointersTtlMs)
 }
 
 export async function findSharedPointers(deps: Deps, project: { slug: string } | { id: string }): Promise<Pointers | null> {
@@ -119,7 +121,7 @@ export async function findSharedPointers(deps: Deps, project: { slug: string } |
     const shared = JSON.parse(payload.toString('utf8')) as SharedPointers
     const { id, createdAt, updatedAt } = shared.project
     const era = nextEra()
-    return {
+    return stamped({
       ...shared,
       project: { ...shared.project, id: BigInt(id), createdAt: new Date(createdAt), updatedAt: new Date(updatedAt) },
       aliases: new Map(shared.aliases as never),
@@ -127,7 +129,7 @@ export async function findSharedPointers(deps: Deps, project: { slug: string } |
       links: new Map(),
       era,
       nameEra: era,
-    }
+    })
   })
 }
 

@@ -33,8 +33,8 @@ const keyJson = (k: string) => `json_build_object(
   'hash', encode(${k}.secret_hash, 'hex'), 'id', ${k}.id, 'name', ${k}.name, 'scopes', ${k}.scopes, 'projectId', ${k}.project_id::text,
   'expiresAt', ${instant(`${k}.expires_at`)}, 'revokedAt', ${instant(`${k}.revoked_at`)})`
 
-/** A `ProjectRow` of project `p`, given what is held of it: an epoch, -1 for nothing, and its token. */
-const projectJson = (p: string, epoch: string, token: string) => `(
+/** A `ProjectRow` of project `p`, given what is held of it: an epoch, -1 for nothing, with its token and number of purges. */
+const projectJson = (p: string, { epoch, token, purges }: Record<'epoch' | 'token' | 'purges', string>) => `(
   SELECT CASE
     WHEN ${p}.epoch = ${epoch} AND ${p}.epoch_token = ${token} THEN json_build_object(
       'kind', 'same', 'id', ${p}.id::text, 'epoch', ${p}.epoch::text, 'token', ${p}.epoch_token, 'purges', ${p}.purges)
@@ -57,12 +57,12 @@ const projectJson = (p: string, epoch: string, token: string) => `(
         SELECT CASE WHEN count(*) > ${maxNames} THEN NULL ELSE coalesce(json_agg(changed.name), '[]') END
         FROM (SELECT q.name FROM prompts q WHERE told.goes_on AND q.project_id = ${p}.id AND q.epoch > ${epoch} LIMIT ${maxNames + 1}) changed))
     END
-  FROM (SELECT ${p}.epoch > ${epoch} AND EXISTS (
+  FROM (SELECT ${p}.epoch > ${epoch} AND ${p}.purges = ${purges} AND EXISTS (
     SELECT 1 FROM audit_entries t WHERE t.project = ${p}.slug AND t.epoch = ${epoch} AND t.epoch_token = ${token}) AS goes_on) told)`
 
 /**
  * A cold read: the key of hash `$1`; the project of slug `$2`, else of id `$3`, else of the key, else `default`, as it
- * differs from epoch `$4` with token `$5`; and what ref `$7` can mean for prompt `$6`, with the versions it leads to.
+ * differs from epoch `$4` with token `$5` and `$12` purges; and what ref `$7` can mean for prompt `$6`, with the versions it leads to.
  * `$8` and `$9` are the numbers in a ref such as `v3` or `r12`, `$10` and `$11` the range of commits it begins.
  */
 export const readAll: Statement = {
@@ -109,7 +109,7 @@ export const readAll: Statement = {
     UNION ALL SELECT latest FROM exact WHERE $7 = 'latest' AND NOT EXISTS (SELECT 1 FROM held))
   SELECT json_build_object(
     'key', (SELECT ${keyJson('key')} FROM key),
-    'project', (SELECT ${projectJson('project', '$4::bigint', '$5::uuid')} FROM project),
+    'project', (SELECT ${projectJson('project', { epoch: '$4::bigint', token: '$5::uuid', purges: '$12::int' })} FROM project),
     'found', (SELECT json_build_object(
       'archived', prompt.archived_at IS NOT NULL, 'exact', exact.id, 'latest', exact.latest,
       'held', (SELECT json_object_agg(held.by, json_build_object('release', ${release('held')}, 'versionId', held.version_id)) FROM held),
@@ -137,10 +137,10 @@ export const readVersions: Statement = {
   text: `SELECT ${versionsIn('SELECT unnest($1::uuid[])')}::text AS answer`,
 }
 
-/** The project of id `$1` as it differs from epoch `$2` with token `$3`. */
+/** The project of id `$1` as it differs from epoch `$2` with token `$3` and `$4` purges. */
 export const readProject: Statement = {
   name: 'read_project',
-  text: `SELECT ${projectJson('p', '$2::bigint', '$3::uuid')}::text AS answer FROM projects p WHERE p.id = $1::bigint`,
+  text: `SELECT ${projectJson('p', { epoch: '$2::bigint', token: '$3::uuid', purges: '$4::int' })}::text AS answer FROM projects p WHERE p.id = $1::bigint`,
 }
 
 /** The epochs of the projects of ids `$1`, and the keys of hashes `$2`, as they are now. */

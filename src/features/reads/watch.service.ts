@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.js'
 import type { HeldProject } from '../../lib/read-cache.js'
-import { type KeyRow, keepKey, keyRecheckMs } from './access.service.js'
+import { forgetKey, type KeyRow, keepKey, keyRecheckMs } from './access.service.js'
 import { channelOf, hearMessage } from './changes.service.js'
 import { askDatabase, readTimeoutMs } from './database.service.js'
 import { isSame, noteConfirmed, refresh } from './held-projects.service.js'
@@ -96,12 +96,17 @@ type EpochsRow = { projects: { id: string; epoch: string; token: string }[]; key
 
 async function confirmAll(deps: Deps, due: HeldProject[], hashes: Buffer[]): Promise<void> {
   const startedAtMs = deps.elapsed()
-  const { changes } = deps.cache
+  const { revocations } = deps.cache
   const ids = due.map(({ pointers }) => `${pointers.project.id}`)
   // Found out in time, nobody has to wait for a database that does not answer.
   const timeoutMs = Math.min(readTimeoutMs, deps.config.maxStalenessMs / 2)
   const answer = await askDatabase<EpochsRow>(deps, readEpochs, [ids, hashes], timeoutMs)
-  for (const row of answer?.keys ?? []) keepKey(deps, row, startedAtMs, changes)
+  const keys = new Map(answer?.keys.map((row) => [row.hash, row]))
+  for (const hash of hashes.map((bytes) => bytes.toString('hex'))) {
+    const row = keys.get(hash)
+    if (row) keepKey(deps, row, startedAtMs, revocations)
+    else forgetKey(deps, hash, startedAtMs)
+  }
   const epochs = new Map(answer?.projects.map((row) => [row.id, row]))
   const changed = due.filter((held) => {
     const row = epochs.get(`${held.pointers.project.id}`)
@@ -110,6 +115,11 @@ async function confirmAll(deps: Deps, due: HeldProject[], hashes: Buffer[]): Pro
     return !same
   })
   for (let at = 0; at < changed.length; at += refreshesAtOnce) {
-    await Promise.all(changed.slice(at, at + refreshesAtOnce).map((held) => refresh(deps, held)))
+    await Promise.all(changed.slice(at, at + refreshesAtOnce).map((held) => tryRefresh(deps, held)))
   }
+}
+
+/** One project that cannot be read keeps no other from being read. */
+async function tryRefresh(deps: Deps, held: HeldProject): Promise<void> {
+  await refresh(deps, held).catch((err: unknown) => deps.log.debug({ err }, 'A project that changed could not be read.'))
 }

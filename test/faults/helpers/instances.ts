@@ -1,4 +1,4 @@
-import { connectPostgres } from '../../../src/database/connect.js'
+import { type Connection, connectPostgres } from '../../../src/database/connect.js'
 import { migrate } from '../../../src/database/migrate.js'
 import { type Service, startService, type Teardown } from '../../helpers/service.js'
 import { until } from '../../helpers/until.js'
@@ -7,14 +7,18 @@ type Options = {
   databaseUrl: string
   redisUrls?: string[]
   env?: Record<string, string>
+  /** Sees and disturbs what this instance asks of its database. */
+  watch?: (connection: Connection) => Connection
 }
 
 const linkMs = 10_000
 
 /** An instance in this process, on a Postgres and a Redis that others may use, too. */
-export async function startInstance(t: Teardown, { databaseUrl, redisUrls = [], env = {} }: Options): Promise<Service> {
-  const connection = await connectPostgres(databaseUrl)
-  t.teardown(() => connection.close())
+export async function startInstance(t: Teardown, options: Options): Promise<Service> {
+  const { databaseUrl, redisUrls = [], env = {}, watch = (connection) => connection } = options
+  const opened = await connectPostgres(databaseUrl)
+  t.teardown(() => opened.close())
+  const connection = watch(opened)
   const redis: Record<string, string> = redisUrls.length === 0 ? {} : { REDIS_URL: redisUrls.join(',') }
   const instance = await startService(t, { connection, env: { PROMPTSYNC_MAX_STALENESS: '1s', ...redis, ...env } })
   await untilLinked(instance)

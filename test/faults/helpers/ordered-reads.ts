@@ -139,7 +139,7 @@ export function findStrays(reads: readonly Read[]): Wrong[] {
     const bucket = buckets.get(subject) ?? canary.bucket
     buckets.set(subject, bucket)
     if (bucket !== canary.bucket) return [{ reason: `the bucket was ${bucket} before`, read }]
-    if (canary.selected !== canary.bucket < canary.percentage * 100)
+    if (canary.selected !== canary.bucket < Math.round(canary.percentage * 100))
       return [{ reason: 'the side is not that of the bucket', read }]
     return []
   })

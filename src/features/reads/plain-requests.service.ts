@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http'
-import type { Deps } from '../deps.js'
-import { keyRecheckMs } from '../features/reads/access.service.js'
-import { isConfirmed } from '../features/reads/held-projects.service.js'
-import { anonymous, type CheckedKey, hasScope } from '../lib/access.js'
-import { addressKey } from '../lib/limits.js'
-import { type PlainQuery, parsePlainQuery } from '../lib/plain-query.js'
-import type { HeldProject } from '../lib/read-cache.js'
-import { hashHex } from '../lib/secrets.js'
+import type { Deps } from '../../deps.js'
+import { anonymous, type CheckedKey, hasScope } from '../../lib/access.js'
+import { addressKey } from '../../lib/limits.js'
+import { type PlainQuery, parsePlainQuery } from '../../lib/plain-query.js'
+import type { HeldProject } from '../../lib/read-cache.js'
+import { hashHex } from '../../lib/secrets.js'
+import { keyRecheckMs } from './access.service.js'
+import { isConfirmed } from './held-projects.service.js'
 
 /** A request that is plain, of somebody who may read the project; `atMs` is of the clock that only goes forward. */
 export type Asked = { target: Target; key: CheckedKey | null; held: HeldProject; caller: string; atMs: number }
