@@ -123,7 +123,10 @@ function openReads(url: string): Pick<Connection, 'read'> & { end(): Promise<voi
   const run = async (session: pg.PoolClient, { name, text }: Statement, values: unknown[], timeoutMs: number) => {
     if (limitsMs.get(session) !== timeoutMs) {
       // By a statement of its own: poolers such as PgBouncer refuse start-up parameters for the server.
-      const set: TimedQuery = { text: `SET statement_timeout = ${Math.ceil(timeoutMs)}`, query_timeout: timeoutMs }
+      const set: TimedQuery = {
+        text: `SET statement_timeout = ${Math.ceil(timeoutMs)}; SET plan_cache_mode = force_generic_plan`,
+        query_timeout: timeoutMs,
+      }
       await session.query(set)
       limitsMs.set(session, timeoutMs)
     }

@@ -4,6 +4,7 @@ import { createDurationSeries, type DurationSeries, durationBounds } from './dur
 import { createFlights, type Flights } from './flights.js'
 import type { Plan } from './plan.js'
 import type { Pointers } from './pointers.js'
+import { createRateLimiter, type RateLimiter } from './rate-limiter.js'
 import type { VersionRecord } from './version-record.js'
 
 /** A project whose prompts this instance serves. Times are of the clock that only goes forward, in milliseconds. */
@@ -50,6 +51,8 @@ export type ReadCache = {
   /** Plans and the records of versions, under `planKey` and `recordKey`. */
   entries: LRUCache<string, Plan | VersionRecord>
   misses: LRUCache<string, Miss>
+  /** How many misses of a project are told what was probably meant. */
+  hints: RateLimiter
   /** Slugs and hashes of keys that are not there, for a moment each: they may be made at any time. */
   absent: LRUCache<string, true>
   flights: Flights
@@ -72,6 +75,7 @@ const missBytes = 1_500
 const missesPart = 1 / 32
 /** A miss is as good as the epoch it is of; it is forgotten soon all the same, since few are asked for again. */
 const missTtlMs = 1_000
+const hintLimits = { perMinute: 600, burst: 60, maxKeys: 1_000 }
 const aliasBytes = 600
 const maxAbsent = 10_000
 const absentTtlMs = 1_000
@@ -98,6 +102,7 @@ export function createReadCache(bytes: number, elapsed: () => number): ReadCache
       sizeCalculation: ({ sizeBytes }, key) => sizeBytes + 2 * key.length,
     }),
     misses: new LRUCache({ max: Math.max(100, Math.floor(forMisses / missBytes)), ttl: missTtlMs, perf: { now: elapsed } }),
+    hints: createRateLimiter({ ...hintLimits, now: elapsed }),
     absent: new LRUCache({ max: maxAbsent, ttl: absentTtlMs, perf: { now: elapsed } }),
     flights: createFlights({ concurrent: maxLoads, timeoutMs: loadTimeoutMs }),
     changes: 0,

@@ -493,12 +493,19 @@ t.test('a scan of unknown names puts nothing out of memory, and takes little of 
   await service.push({ alias: 'dev', prompts: prompts({ hot: 'Hello' }) }, { project })
   const { other, seen } = await startOther({ PROMPTSYNC_CACHE_BYTES: '1mb' })
   await other.call('/prompts/hot/dev', { project })
+  const misspelt = async (name: string) => (await other.call(`/prompts/${name}/dev`, { project })).body.detail
+  t.match(await misspelt('hott'), /Did you mean "hot"\?/)
   const { cache } = other.deps
+  const { clientUses } = seen
   for (let index = 0; index < 120; index += 10) {
     const scan = Array.from({ length: 10 }, (_, at) => `/prompts/${'n'.repeat(150)}${index + at}/dev`)
     const statuses = await Promise.all(scan.map(async (path) => (await other.call(path, { project })).status))
     t.strictSame(new Set(statuses), new Set([404]))
   }
+  t.ok(clientUses() <= 100, 'the nearest name is looked for a bounded number of times')
+  t.notMatch(await misspelt('hots'), /Did you mean/)
+  other.clock.advance(60_000)
+  t.match(await misspelt('hat'), /Did you mean "hot"\?/)
   t.ok(cache.misses.size <= 100)
   t.ok((cache.entries.calculatedSize ?? 0) + (cache.projects.calculatedSize ?? 0) <= 1024 ** 2)
   seen.forget()

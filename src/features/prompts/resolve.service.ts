@@ -56,11 +56,17 @@ type CandidateRow = {
 
 /**
  * What `ref` names for a prompt, in the order: version, pin, project alias, release, commit, `latest`.
- * Throws a 404 that names the thing and the remedy, or `commit.ambiguous`.
+ * Throws a 404 that names the thing and the remedy, or `commit.ambiguous`; `notFound` makes that of a prompt.
  */
-export async function resolveRef(db: Db, project: Project, name: string, ref: string): Promise<Choice> {
+export async function resolveRef(
+  db: Db,
+  project: Project,
+  name: string,
+  ref: string,
+  notFound = () => promptNotFound(db, project, name),
+): Promise<Choice> {
   const found = await findCandidates(db, project, name, ref)
-  if (found.prompt_id === null) throw await promptNotFound(db, project, name)
+  if (found.prompt_id === null) throw await notFound()
   const choice = pickCandidate(found, found.prompt_id) ?? (await resolveCommit(db, project, ref, found.prompt_id))
   if (choice) return choice
   if (ref !== 'latest') throw await unknownRef(db, project, name, ref)
@@ -153,7 +159,12 @@ export async function nearNames(db: Db, project: Project, name: string): Promise
 /** The error for a prompt that the project does not have, with the nearest name. */
 export async function promptNotFound(db: Db, project: Project, name: string): Promise<AppError> {
   const names = await nearNames(db, project, name)
-  return new AppError('prompt.not_found', `No prompt "${name}" in project "${project.slug}".${didYouMean(name, names)}`)
+  return unknownPrompt(project, name, didYouMean(name, names))
+}
+
+/** The same by itself: to look for the nearest name costs many times as much as to find that there is no such prompt. */
+export function unknownPrompt({ slug }: Project, name: string, hint = ''): AppError {
+  return new AppError('prompt.not_found', `No prompt "${name}" in project "${slug}".${hint}`)
 }
 
 async function unknownRef(db: Db, project: Project, name: string, ref: string): Promise<AppError> {

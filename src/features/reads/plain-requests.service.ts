@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Deps } from '../../deps.js'
 import { anonymous, type CheckedKey, hasScope } from '../../lib/access.js'
 import { addressKey } from '../../lib/limits.js'
@@ -35,9 +36,10 @@ const maxConditionLength = 200
 const maxBodyBytes = 64 * 1_024
 
 /** Null unless the key was checked, and the project confirmed, a moment ago. */
-function admitted(deps: Deps, { headers, socket }: IncomingMessage, target: Target): Asked | null {
+function admitted(deps: Deps, request: IncomingMessage, target: Target): Asked | null {
+  const { headers, socket } = request
   const atMs = deps.elapsed()
-  const key = keyOf(deps, headers, atMs)
+  const key = keyOf(deps, request, atMs)
   if (key === undefined) return null
   const held = projectOf(deps, key, target.query, headers['x-promptsync-project'], atMs)
   if (!held) return null
@@ -58,20 +60,18 @@ function isPlain({ accept, expect, 'transfer-encoding': encoding, 'x-request-id'
 /** Which prompt a URL asks for. */
 export type Target = { name: string; ref: string; query: PlainQuery }
 
-const prefixes = ['/prompts/', '/api/prompts/']
-
 /** `ending` is what follows the ref. */
 function targetOf(url: string, ending: '' | '/render'): Target | null {
-  const prefix = prefixes.find((start) => url.startsWith(start))
-  if (prefix === undefined) return null
+  const nameAt = url.startsWith('/prompts/') ? 9 : url.startsWith('/api/prompts/') ? 13 : null
+  if (nameAt === null) return null
   const queryAt = url.indexOf('?')
   const pathEnd = queryAt === -1 ? url.length : queryAt
   const end = pathEnd - ending.length
   if (ending !== '' && !url.startsWith(ending, end)) return null
-  const slash = url.indexOf('/', prefix.length)
+  const slash = url.indexOf('/', nameAt)
   if (slash === -1 || slash >= end || hasSlash(url, slash + 1, end)) return null
   const query = parsePlainQuery(queryAt === -1 ? '' : url.slice(queryAt + 1))
-  const name = decode(url.slice(prefix.length, slash))
+  const name = decode(url.slice(nameAt, slash))
   return query && name !== null ? { name, ref: url.slice(slash + 1, end), query } : null
 }
 
@@ -92,18 +92,31 @@ function decode(part: string): string | null {
 }
 
 /** The key that was sent, if it was checked a moment ago and is good; null where none was sent. */
-function keyOf(
-  deps: Deps,
-  { authorization, 'x-api-key': apiKey }: IncomingMessage['headers'],
-  elapsedMs: number,
-): CheckedKey | null | undefined {
+function keyOf(deps: Deps, { headers, socket }: IncomingMessage, elapsedMs: number): CheckedKey | null | undefined {
+  const { authorization, 'x-api-key': apiKey } = headers
   if (authorization === undefined && apiKey === undefined) return null
-  const secret = authorization === undefined ? apiKey : authorization.startsWith('Bearer ') ? authorization.slice(7) : ''
-  if (typeof secret !== 'string' || secret === '' || secret.length > 512 || secret.includes(' ')) return undefined
-  const key = deps.keys.get(hashHex(secret))
+  const hash = authorization === undefined ? hashOf(socket, 'x-api-key', apiKey) : hashOf(socket, 'authorization', authorization)
+  const key = hash === null ? undefined : deps.keys.get(hash)
   if (!key || key.revokedAt !== null) return undefined
   const isExpired = key.expiresAt !== null && key.expiresAt <= deps.now()
   return !isExpired && elapsedMs - key.checkedAtMs < keyRecheckMs ? key : undefined
+}
+
+type Sent = { field: 'authorization' | 'x-api-key'; text: string; hash: string | null }
+
+/** What connections sent as their key last, for as long as they stand: most send the same with every request. */
+const lastSent = new WeakMap<Socket, Sent>()
+
+/** The hash of a key; null where there is none in the field, or none of a plain form. */
+function hashOf(socket: Socket, field: Sent['field'], text: string | string[] | undefined): string | null {
+  if (typeof text !== 'string') return null
+  const last = lastSent.get(socket)
+  if (last?.text === text && last.field === field) return last.hash
+  const secret = field === 'x-api-key' ? text : text.startsWith('Bearer ') ? text.slice(7) : ''
+  const isPlainKey = secret !== '' && secret.length <= 512 && !secret.includes(' ')
+  const hash = isPlainKey ? hashHex(secret) : null
+  lastSent.set(socket, { field, text, hash })
+  return hash
 }
 
 /** The project that is asked for, if the key may read it and it was confirmed a moment ago. */

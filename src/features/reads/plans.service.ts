@@ -25,7 +25,7 @@ import {
 } from '../../lib/pointers.js'
 import { type HeldProject, keepPlan, planKey, recordKey } from '../../lib/read-cache.js'
 import type { Erased, VersionRecord } from '../../lib/version-record.js'
-import { loadInRelease, notInRelease, promptNotFound, resolveRef } from '../prompts/resolve.service.js'
+import { loadInRelease, notInRelease, promptNotFound, resolveRef, unknownPrompt } from '../prompts/resolve.service.js'
 import { databaseAway, loadOnce, readDatabase } from './database.service.js'
 import { refresh } from './held-projects.service.js'
 import { findVariables, toRecord, type VersionRow } from './records.service.js'
@@ -84,11 +84,17 @@ function throwMiss(deps: Deps, { project, era, epoch }: Pointers, name: string, 
 function explainMiss(deps: Deps, pointers: Pointers, name: string, ref: string): Promise<void> {
   return load(deps, pointers, `miss ${pointers.era} ${pointers.epoch} ${ref} ${name}`, async () => {
     if (deps.database.isAway()) throw databaseAway()
-    const choice = await resolveRef(deps.db, pointers.project, name, ref)
+    const { project } = pointers
+    const choice = await resolveRef(deps.db, project, name, ref, () => notFound(deps, project, name))
     if (!('releaseId' in choice)) return
     const { release, version } = await loadInRelease(deps.db, choice.releaseId, choice.promptId)
-    if (!version) throw notInRelease(pointers.project, name, ref, release)
+    if (!version) throw notInRelease(project, name, ref, release)
   })
+}
+
+/** Who mistypes a name is told of the nearest one; who tries thousands is not. */
+async function notFound({ db, cache }: Deps, project: Project, name: string): Promise<AppError> {
+  return cache.hints.take(`${project.id}`) === 0 ? promptNotFound(db, project, name) : unknownPrompt(project, name)
 }
 
 type Target = { by: 'pin'; pointer: Pointer<VersionPointer> } | { by: 'alias'; pointer: Pointer<ReleasePointer> }
@@ -153,7 +159,7 @@ function loadHeld(deps: Deps, pointers: Pointers, name: string, release: Release
     }
     const { project } = pointers
     const row = await readDatabase<VersionRow | false>(deps, readHeld, [release.id, release.uid, `${project.id}`, name])
-    if (row === false) throw await promptNotFound(deps.db, project, name)
+    if (row === false) throw await notFound(deps, project, name)
     if (!row) return null
     hits.database += 1
     const record = toRecord(row)
