@@ -16,7 +16,7 @@ export type Asked = { target: Target; key: CheckedKey | null; held: HeldProject;
 export function plainFetch(deps: Deps, request: IncomingMessage): Asked | null {
   const { headers, url = '' } = request
   if (headers['content-length'] !== undefined || (headers['if-none-match']?.length ?? 0) > maxConditionLength) return null
-  const target = isPlain(headers) ? targetOf(url, '') : null
+  const target = isPlain(headers) ? targetAgain(request.socket, url) : null
   return target && admitted(deps, request, target)
 }
 
@@ -59,6 +59,17 @@ function isPlain({ accept, expect, 'transfer-encoding': encoding, 'x-request-id'
 
 /** Which prompt a URL asks for. */
 export type Target = { name: string; ref: string; query: PlainQuery }
+
+/** What connections asked for last, for as long as they stand: whoever looks whether something is new asks for the same. */
+const lastTargets = new WeakMap<Socket, { url: string; target: Target | null }>()
+
+function targetAgain(socket: Socket, url: string): Target | null {
+  const last = lastTargets.get(socket)
+  if (last?.url === url) return last.target
+  const target = targetOf(url, '')
+  lastTargets.set(socket, { url, target })
+  return target
+}
 
 /** `ending` is what follows the ref. */
 function targetOf(url: string, ending: '' | '/render'): Target | null {
