@@ -44,8 +44,11 @@ declare module 'fastify' {
   }
 }
 
-/** What was done of a request before its route had it: whether it was counted, and its body where that was read. */
-export type Begun = { body: Buffer | null; isCounted: boolean }
+/**
+ * What was done of a request before its route had it: whether it was counted, its body where that was read, and why what it
+ * asks for cannot be loaded now, where that was waited for.
+ */
+export type Begun = { body: Buffer | null; isCounted: boolean; refusal?: AppError }
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>
 

@@ -3,7 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
+import { AppError } from '../errors.js'
 import { draw, fetchCaching, isNotModified } from '../features/fetch/fetch.service.js'
+import { isUnavailable } from '../features/reads/access.service.js'
 import { type Asked, noteUse, plainFetch, plainRender } from '../features/reads/plain-requests.service.js'
 import { finishedFor, knownPlan, planFor } from '../features/reads/plans.service.js'
 import { renderFinished } from '../features/render/render.service.js'
@@ -50,6 +52,12 @@ export const memoryFirstPlugin = fp(
       if (app.isClosing() || !answer(service, request, response)) service.leave(request, response, null)
     })
     app.addHook('onRoute', (route) => {
+      if (route.url === fetchRoute) {
+        // It was waited for once, which is as long as anybody is to wait.
+        route.preHandler = [route.preHandler ?? []].flat().concat((request, _reply, done) => {
+          done(app.begun.get(request.raw)?.refusal)
+        })
+      }
       if (route.url !== renderRoute) return
       route.preParsing = [route.preParsing ?? []].flat().concat((request, _reply, payload, done) => {
         const body = app.begun.get(request.raw)?.body
@@ -97,7 +105,10 @@ function answerFetch(service: Service, request: IncomingMessage, response: Serve
     deps.cache.counts.hits.memory += 1
     sendFetched(service, request, response, asked, chosen, chosen.finished)
   } else
-    loadAndSend(service, request, response, asked).catch(() => service.leave(request, response, { body: null, isCounted: true }))
+    loadAndSend(service, request, response, asked).catch((error: unknown) => {
+      const refused = error instanceof AppError && isUnavailable(error) ? { refusal: error } : {}
+      service.leave(request, response, { body: null, isCounted: true, ...refused })
+    })
   return true
 }
 

@@ -8,6 +8,8 @@ const processes = 2
 export type Lateness = {
   /** How much later than on a quiet machine an answer may have come, in milliseconds. */
   allowanceMs(): number
+  /** From now on only what comes counts. */
+  restart(): void
 }
 
 /**
@@ -18,5 +20,6 @@ export function watchLateness(t: Teardown): Lateness {
   const delays = monitorEventLoopDelay({ resolution: resolutionMs })
   delays.enable()
   t.teardown(() => delays.disable())
-  return { allowanceMs: () => processes * Math.max(0, delays.max / 1e6 - resolutionMs) }
+  const restart = () => delays.reset()
+  return { restart, allowanceMs: () => processes * Math.max(0, delays.max / 1e6 - resolutionMs) }
 }
