@@ -37,12 +37,13 @@ export async function whileThere<T>({ database }: Deps, work: Promise<T>, reason
  * Runs a load, or waits for the one under way for the same key. Throws a 503 where too many are under way, or where it takes
  * too long.
  */
-export async function loadOnce<T>({ cache }: Deps, key: string, work: () => Promise<T>): Promise<T> {
+export async function loadOnce<T>({ cache, database }: Deps, key: string, work: () => Promise<T>): Promise<T> {
   try {
     return await cache.flights.run(key, work)
   } catch (error) {
-    if (error instanceof LoadsFull) throw readBusy(error)
-    if (error instanceof LoadTimeout) throw databaseAway(error)
+    if (error instanceof LoadTimeout && database.isAway()) throw databaseAway(error)
+    // It may have waited for its turn, or for a large answer: the database is there.
+    if (error instanceof LoadsFull || error instanceof LoadTimeout) throw readBusy(error)
     throw error
   }
 }
