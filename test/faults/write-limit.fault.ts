@@ -40,14 +40,22 @@ async function write(instance: Service): Promise<Write> {
   return { status, left, ms: performance.now() - fromMs, code: answer.code }
 }
 
-/** One minute for all instances: what one of them takes the other one has no more. */
-async function countsTogether(t: Tap, [first, second]: [Service, Service]): Promise<void> {
-  const before = [aloneOf(first), aloneOf(second)]
-  const answers = [await write(first), await write(second), await write(first)]
+/**
+ * One minute for all instances: what one of them takes the other one has no more. A write for which Redis had no answer in
+ * time is counted alone, as it may be where more than this test has to be done; then they are asked once more.
+ */
+async function countsTogether(t: Tap, pair: [Service, Service]): Promise<void> {
+  const [first, second] = pair
+  let answers: Write[] = []
+  await until('writes are counted together', patienceMs, async () => {
+    await Promise.all(pair.map((instance) => untilLinked(instance)))
+    const before = pair.map(aloneOf)
+    answers = [await write(first), await write(second), await write(first)]
+    return pair.every((instance, index) => aloneOf(instance) === before[index])
+  })
   t.strictSame([...new Set(answers.map(({ status }) => status))], [201])
   const [one, two, three] = answers.map(({ left }) => left) as [number, number, number]
   t.strictSame([one - two, two - three], [1, 1], 'they count together')
-  t.strictSame([aloneOf(first), aloneOf(second)], before, 'and none alone')
 }
 
 /** While Redis refuses to count each instance does so by itself: writes go on up to the limit, and not beyond it. */
@@ -57,20 +65,12 @@ async function countsAlone(t: Tap, instance: Service): Promise<void> {
   while (answers.at(-1)?.status !== 429 && answers.length <= 2 * writesPerMinute) answers.push(await write(instance))
   const done = answers.slice(0, -1)
   t.strictSame([...new Set(done.map(({ status }) => status))], [201], `${done.length} writes went on`)
-  t.ok(done.length >= writesPerMinute, 'as many as the limit lets through')
+  t.ok(done.length >= writesPerMinute - before, 'as many as the limit lets through')
   t.match(answers.at(-1), { status: 429, code: 'rate.exceeded' }, 'and no more than it lets through')
   t.equal(aloneOf(instance) - before, answers.length, 'all of them were counted alone')
   const slowestMs = Math.max(...answers.map(({ ms }) => ms))
   t.ok(slowestMs < writeMs, `the slowest took ${slowestMs.toFixed(0)} ms`)
 }
-
-const together = (t: Tap, pair: [Service, Service]) =>
-  until('writes are counted together again', patienceMs, async () => {
-    await Promise.all(pair.map((instance) => untilLinked(instance)))
-    const before = aloneOf(pair[1])
-    await write(pair[1])
-    return aloneOf(pair[1]) === before
-  }).then(() => countsTogether(t, pair))
 
 for (const kind of redisKinds) {
   t.test(`a Redis that is full refuses no write, ${kind}`, async (t) => {
@@ -80,7 +80,7 @@ for (const kind of redisKinds) {
     await Promise.all(redis.nodes.map((node) => node.fill()))
     await countsAlone(t, pair[0])
     await Promise.all(redis.nodes.map((node) => node.unfill()))
-    await together(t, pair)
+    await countsTogether(t, pair)
   })
 }
 
@@ -92,5 +92,5 @@ t.test('a Redis that has become read-only refuses no write', async (t) => {
   await redis.failOverTo(replica)
   await countsAlone(t, pair[0])
   await redis.promote()
-  await together(t, pair)
+  await countsTogether(t, pair)
 })
