@@ -233,11 +233,19 @@ t.test('a Cluster of six is read, written, emptied and heard like one server', a
   await untilServing(link)
   await untilServing(other.link)
   const keys = Array.from({ length: 100 }, (_, index) => `many:${index}`)
-  await until('all are stored', waitMs, async () => {
-    for (const key of keys) link.set(key, Buffer.from(key), 60_000)
+  const set = (key: string) => link.set(key, Buffer.from(key), 60_000)
+  const areStored = async (keys: string[]) => {
     const values = await Promise.all(keys.map((key) => other.link.get(key)))
     return values.every((stored, index) => stored?.toString() === keys[index])
+  }
+  const tries = keys.map((key) => `try-${key}`)
+  await until('every node stores', waitMs, () => {
+    tries.forEach(set)
+    return areStored(tries)
   })
+  // Once each, so that none is on its way any more when they are removed.
+  keys.forEach(set)
+  await until('all are stored', waitMs, () => areStored(keys))
   other.link.publish('channel', 'hello')
   await until('both hear', waitMs, () => heard.includes('hello') && other.heard.includes('hello'))
   t.equal(await link.removeAll('many:', waitMs), 100)
