@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
 import { runs } from '../helpers/runs.js'
-import { openDatabase, type Service, startService } from '../helpers/service.js'
+import { type Clock, openDatabase, type Service, startService } from '../helpers/service.js'
 import { until } from '../helpers/until.js'
 import { type Watched, watched } from '../helpers/watched.js'
 
@@ -14,12 +14,23 @@ const agent = new Agent({ keepAlive: true, maxSockets: 4 })
 t.teardown(() => agent.destroy())
 
 /** Another instance on the same database, with what it asks of it. */
-async function startOther(env: Record<string, string> = {}): Promise<{ other: Service; seen: Watched }> {
+async function startOther(env: Record<string, string> = {}, clock = service.clock): Promise<{ other: Service; seen: Watched }> {
   const seen = watched(base)
-  const other = await startService(t, { connection: seen.connection, clock: service.clock, env })
+  const other = await startService(t, { connection: seen.connection, clock, env })
   // The start itself asks as well.
   seen.forget()
   return { other, seen }
+}
+
+/** How long a test takes makes no difference by it. */
+function createStandingClock(): Clock {
+  let nowMs = Date.now()
+  return {
+    now: () => new Date(nowMs),
+    advance(ms) {
+      nowMs += ms
+    },
+  }
 }
 
 const prompts = (contents: Record<string, string>) => Object.entries(contents).map(([name, content]) => ({ name, content }))
@@ -491,7 +502,7 @@ t.test('a scan of unknown names puts nothing out of memory, and takes little of 
   const project = 'scanned'
   await service.call('/projects', { body: { slug: project } })
   await service.push({ alias: 'dev', prompts: prompts({ hot: 'Hello' }) }, { project })
-  const { other, seen } = await startOther({ PROMPTSYNC_CACHE_BYTES: '1mb' })
+  const { other, seen } = await startOther({ PROMPTSYNC_CACHE_BYTES: '1mb' }, createStandingClock())
   await other.call('/prompts/hot/dev', { project })
   const misspelt = async (name: string) => (await other.call(`/prompts/${name}/dev`, { project })).body.detail
   t.match(await misspelt('hott'), /Did you mean "hot"\?/)
