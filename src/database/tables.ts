@@ -9,6 +9,7 @@ export type Table = {
 }
 
 const ofProject = 'project_id = $1'
+const ofSources = 'source_id IN (SELECT id FROM sources WHERE project_id = $1)'
 const idsOnly = 'ids and numbers alone'
 
 /**
@@ -52,7 +53,12 @@ export const tables: readonly Table[] = [
   {
     name: 'release_entries',
     deletion: { where: 'release_id IN (SELECT id FROM releases WHERE project_id = $1)' },
-    purge: { kept: idsOnly },
+    purge: { kept: 'ids, and paths of files' },
+  },
+  {
+    name: 'release_sources',
+    deletion: { where: 'release_id IN (SELECT id FROM releases WHERE project_id = $1)' },
+    purge: { kept: 'how files are found, and no text of theirs' },
   },
   { name: 'release_commits', deletion: { where: ofProject }, purge: { kept: idsOnly } },
   {
@@ -66,6 +72,27 @@ export const tables: readonly Table[] = [
     deletion: { where: 'alias_id IN (SELECT id FROM aliases WHERE project_id = $1)' },
     purge: { kept: idsOnly },
   },
+  {
+    name: 'sources',
+    omitted: {
+      columns: ['secrets'],
+      why: 'credentials are encrypted for this installation, and are to be given anew',
+      fill: { secrets: "'{}'", enabled: 'false' },
+    },
+    deletion: { where: ofProject },
+    purge: { kept: 'settings, and names of what was synced' },
+  },
+  {
+    name: 'source_files',
+    deletion: { where: ofSources },
+    purge: { erased: 'the row of a file that became the version, since its hash is one of the text' },
+  },
+  {
+    name: 'source_runs',
+    deletion: { where: ofSources },
+    purge: { kept: 'names of files and what was wrong with them; texts are not quoted' },
+  },
+  { name: 'source_deliveries', deletion: { where: ofSources }, purge: { kept: idsOnly } },
   { name: 'audit_entries', deletion: { kept: 'the audit' }, purge: { kept: 'entries never hold content or hashes' } },
 ]
 

@@ -72,15 +72,31 @@ function checkPath(path: string): void {
   }
 }
 
-function splitPath(path: string): { name: string; read: Reader } {
+/** Whether a path has the ending of a prompt file. */
+export function isPromptFile(path: string): boolean {
+  return extensionOf(path) !== undefined
+}
+
+/** The name that the path of a prompt file gives the prompt. Throws `FileError` where it gives none. */
+export function nameOfFile(path: string): string {
+  checkPath(path)
+  return splitPath(path).name
+}
+
+function extensionOf(path: string): string | undefined {
   const lower = path.toLowerCase()
-  const [extension, read] = [...readers].find(([known]) => lower.endsWith(`.${known}`)) ?? []
+  return [...readers.keys()].find((known) => lower.endsWith(`.${known}`))
+}
+
+function splitPath(path: string): { name: string; read: Reader } {
+  const extension = extensionOf(path)
   const name = slugPath(extension ? path.slice(0, -extension.length - 1) : path.replace(/\.[^./]+$/, ''))
   if (!isPromptName(name)) {
     throw new FileError(
       `no prompt name (letters or digits in each segment, at most ${maxNameLength} characters) can be made of the path. Rename it.`,
     )
   }
+  const read = extension === undefined ? undefined : readers.get(extension)
   if (read) return { name, read }
   throw new UnsupportedFile(`the format is not known. Use one of ${[...readers.keys()].map((known) => `.${known}`).join(', ')}.`)
 }

@@ -8,6 +8,7 @@ import {
   countSnapshot,
   findInRelease,
   lineageOn,
+  type Origin,
   readSnapshot,
   type SnapshotChange,
   writeEntries,
@@ -67,8 +68,13 @@ async function createPool(db: Db, project: Project): Promise<{ first: Modelled; 
   return { first: { row, snapshot }, prompts }
 }
 
+/** About half of the versions are brought by a source. */
+function originOf(versionId: string): Origin | null {
+  return versionId < '8' ? { sourceId: 7n, path: versionId } : null
+}
+
 function toChanges(snapshot: Snapshot): SnapshotChange[] {
-  return [...snapshot].map(([promptId, versionId]) => ({ promptId, versionId }))
+  return [...snapshot].map(([promptId, versionId]) => ({ promptId, versionId, origin: originOf(versionId) }))
 }
 
 /** Mostly the newest, sometimes a recent or any earlier one: long lines and many branches. */
@@ -80,12 +86,13 @@ function pickBase(random: Random, releases: Modelled[]): Modelled {
 
 /** A few new or other versions and removals; now and then nothing is left. */
 function pickChanges(random: Random, prompts: Prompt[], base: Snapshot): SnapshotChange[] {
-  if (random.below(60) === 0) return [...base.keys()].map((promptId) => ({ promptId, versionId: null }))
+  if (random.below(60) === 0) return [...base.keys()].map((promptId) => ({ promptId, versionId: null, origin: null }))
   const changed = new Set(Array.from({ length: random.below(5) }, () => random.pick(prompts)))
   return [...changed].flatMap(({ id, versionIds }) => {
     const isRemoval = random.below(4) === 0
     if (isRemoval && !base.has(id)) return []
-    return [{ promptId: id, versionId: isRemoval ? null : random.pick(versionIds) }]
+    const versionId = isRemoval ? null : random.pick(versionIds)
+    return [{ promptId: id, versionId, origin: versionId === null ? null : originOf(versionId) }]
   })
 }
 
@@ -167,7 +174,7 @@ t.test('a snapshot is read whole, by name, with each version’s number, label a
         if (versionId === undefined) return []
         const number = versionIds.indexOf(versionId) + 1
         const label = number === 1 ? `v1.${name}` : null
-        return [{ promptId: id, name, versionId, number, label, contentHash: `sha256:${versionId}` }]
+        return [{ promptId: id, name, versionId, number, label, contentHash: `sha256:${versionId}`, origin: originOf(versionId) }]
       })
       .sort((a, b) => (a.name < b.name ? -1 : 1))
     t.same(await readSnapshot(db, row.lineage), expected, `r${row.number}`)

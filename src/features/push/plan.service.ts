@@ -7,9 +7,10 @@ import { refuseMove } from '../aliases/aliases.service.js'
 import { findIncluders, stillIncluded } from '../includes/includes.service.js'
 import { type PlannedChange, regressions } from '../releases/regressions.service.js'
 import { findByLabelOrNumber, findNewestRelease, type ReleaseRow, resolveRelease } from '../releases/releases.service.js'
-import { type Held, readSnapshot } from '../releases/snapshots.service.js'
+import { type Held, isSameOrigin, readSnapshot } from '../releases/snapshots.service.js'
 import { checkComposed } from './composed-check.service.js'
 import { compose, type PlannedPrompt } from './composition.service.js'
+import { changesRouting, isOwned, type Owners, originOf, readOwners, refuseOwned, takenOver } from './ownership.service.js'
 import type { PreparedPush } from './prepare.service.js'
 import type { PreparedPrompt, Remark } from './read.service.js'
 
@@ -109,9 +110,21 @@ async function planContent(
   const base = baseRef === undefined ? (aliasRelease ?? newest) : await resolveRelease(db, project, baseRef)
   const { prompts, removed, warnings } = await composeOn(deps, project, base, push)
   const changes = plannedChanges(prompts, removed)
-  const isNew = hasNewLabel || base === null || prompts.some(({ reused }) => reused === null)
-  const existing = isNew ? null : await findEqual(db, base, changes, [aliasRelease, newest])
+  const isNew =
+    hasNewLabel ||
+    base === null ||
+    prompts.some((planned) => planned.reused === null || changesOrigin(planned, push)) ||
+    (push.sync !== null && (await changesRouting(db, base.lineage, push.sync)))
+  // What a source brings lies in the releases of its line alone: others route in other ways.
+  const others = push.sync ? [] : [aliasRelease, newest]
+  const existing = isNew ? null : await findEqual(db, base, changes, others)
+  // Without an equal one the change, of prompts that go alone perhaps, makes a release of its own.
   return { existing, base, prompts, removed, warnings }
+}
+
+/** Whether somebody else brings the prompt from now on, or as another file. */
+function changesOrigin(planned: PlannedPrompt, push: Pick<PreparedPush, 'sync'>): boolean {
+  return !isSameOrigin(originOf(planned, push.sync), planned.known?.inBase?.origin ?? null)
 }
 
 /** Resolves what the prompts include on a base, and which of its prompts go or follow. */
@@ -119,22 +132,35 @@ async function composeOn(
   deps: Planning,
   project: Project,
   base: ReleaseRow | null,
-  push: Pick<PreparedPush, 'request' | 'prompts'>,
+  push: Pick<PreparedPush, 'request' | 'prompts' | 'sync'>,
 ): Promise<Pick<Content, 'prompts' | 'removed' | 'warnings'>> {
   const { db } = deps
-  const removed = base ? await findRemoved(db, base, push.prompts, push.request.prune) : []
+  const owners = await readOwners(db, project)
+  const removed = base ? await findRemoved(db, base, push, owners) : []
   if (base) await refuseIncluded(db, project, base, push.prompts, removed)
   const { prompts, warnings } = await compose({ ...deps, project, lineage: base?.lineage ?? noLineage }, push.prompts, removed)
-  return { prompts, removed, warnings: [...warnings, ...(await checkComposed(deps, prompts))] }
+  refuseOwned(project, prompts, push.sync, owners)
+  return { prompts, removed, warnings: [...warnings, ...takenOver(prompts, push.sync), ...(await checkComposed(deps, prompts))] }
 }
 
-/** What the base holds and the next release will not: archived prompts, and with `prune` whatever is not pushed. */
-async function findRemoved(db: Db, base: ReleaseRow, prompts: PreparedPrompt[], prune: boolean): Promise<Held[]> {
-  const pushed = new Set(prompts.map(({ name }) => name))
-  const archived = prune ? null : await archivedIn(db, base)
-  if (archived?.size === 0) return []
-  const snapshot = await readSnapshot(db, base.lineage)
-  return snapshot.filter(({ name, promptId }) => !pushed.has(name) && (archived === null || archived.has(promptId)))
+/**
+ * What the base holds and the next release will not: archived prompts, with `prune` whatever is not pushed and no source
+ * owns, and of a source that is synced what it brings no more.
+ */
+async function findRemoved(
+  db: Db,
+  base: ReleaseRow,
+  { prompts, request, sync }: Pick<PreparedPush, 'request' | 'prompts' | 'sync'>,
+  owners: Owners,
+): Promise<Held[]> {
+  const kept = sync ? sync.names : new Set(prompts.map(({ name }) => name))
+  const archived = await archivedIn(db, base)
+  if (archived.size === 0 && !request.prune && !sync) return []
+  const goes = (held: Held) =>
+    archived.has(held.promptId) ||
+    (request.prune && !isOwned(held, owners)) ||
+    (sync !== null && held.origin?.sourceId === sync.source.id)
+  return (await readSnapshot(db, base.lineage)).filter((held) => !kept.has(held.name) && goes(held))
 }
 
 /** What others of the next release include cannot be dropped from under them; those that are pushed get theirs anew. */
@@ -197,7 +223,12 @@ async function regressionsOf(db: Db, from: ReleaseRow, { existing, base, prompts
     if (!known || reused) return []
     // What follows keeps the content that the base had of it.
     const number = (follows ? known.inBase?.number : null) ?? known.versionNumber + 1
-    return [{ promptId: known.id, held: { promptId: known.id, name: known.name, versionId, number, label: null, contentHash } }]
+    return [
+      {
+        promptId: known.id,
+        held: { promptId: known.id, name: known.name, versionId, number, label: null, contentHash, origin: null },
+      },
+    ]
   })
   // On its own base a push can only lose what it removes.
   if (from.id === base?.id && removed.length === 0) return []

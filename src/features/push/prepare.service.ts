@@ -13,6 +13,17 @@ export type PreparedPush = {
   git: GitInfo | null
   prompts: PreparedPrompt[]
   warnings: string[]
+  /** Where it is a sync: what makes the prompts a source's own. */
+  sync: Sync | null
+}
+
+/** A source that brings what is pushed; the prompts are those of its files that changed. */
+export type Sync = {
+  source: { id: bigint; name: string; prefix: string | null }
+  /** The names of all that it brings; what else it owned is dropped. */
+  names: ReadonlySet<string>
+  /** Its PATH file, null where it has none. */
+  pathFile: string | null
 }
 
 /** Tells which contents the project accepted before: their templates need no second look. */
@@ -50,11 +61,12 @@ export async function preparePush(
     request,
     git,
     prompts: checked.prompts,
+    sync: null,
     warnings: [...gitWarnings, ...toWarnings([...read.warnings, ...checked.warnings])],
   }
 }
 
-function refuseFaults(faults: Fault[]): void {
+export function refuseFaults(faults: Fault[]): void {
   const [first] = faults
   if (!first) return
   throw invalid(

@@ -9,10 +9,12 @@ import { writeMove } from '../aliases/aliases.service.js'
 import { recordChange, writeProject } from '../projects/projects.service.js'
 import { refusePurged } from '../purge/purge.service.js'
 import { whileThere, writeRefused } from '../reads/database.service.js'
+import { writeReleaseSources } from '../releases/release-sources.service.js'
 import { insertRelease, linkCommit, type ReleaseRow, releaseRef } from '../releases/releases.service.js'
-import { writeEntries } from '../releases/snapshots.service.js'
+import { isSameOrigin, type SnapshotChange, writeEntries } from '../releases/snapshots.service.js'
 import type { PlannedPrompt } from './composition.service.js'
 import type { KnownPrompt } from './known.service.js'
+import { originOf } from './ownership.service.js'
 import { type PushPlan, planPush } from './plan.service.js'
 import { type PreparedPush, preparePush, toWarnings } from './prepare.service.js'
 import type { PushAnswer } from './push.schema.js'
@@ -72,7 +74,8 @@ async function findAccepted(db: Db, project: Project, prompts: PreparedPrompt[])
 /** A planned prompt with the version it has once the push is applied. */
 type Settled = { plan: PlannedPrompt; promptId: bigint; number: number; label: string | null }
 
-async function applyPush(
+/** Stores what was planned, in the transaction of the plan. */
+export async function applyPush(
   deps: Deps,
   tx: Db,
   caller: Caller,
@@ -95,10 +98,14 @@ async function applyPush(
   const settled = plan.prompts.map((prompt) => settle(prompt, inserted, release))
   await insertVersions(tx, release, settled)
   await insertIncludes(tx, plan.prompts)
-  if (!plan.existing) await writeEntries(tx, release.id, plan.base, changesOf(plan, settled))
+  if (!plan.existing) {
+    await writeEntries(tx, release.id, plan.base, changesOf(push, plan, settled))
+    await writeReleaseSources(tx, release.id, plan.base, push.sync && { ...push.sync.source, pathFile: push.sync.pathFile })
+  }
   const linked = push.git ? await linkCommit(tx, project, push.git.commit, release.id) : false
   const alias = await movePushedAlias(deps, tx, caller, push, plan, release)
-  if (!plan.existing || linked || updated > 0 || plan.alias?.moves) await auditPush(tx, caller, plan, release, settled, alias)
+  if (!plan.existing || linked || updated > 0 || plan.alias?.moves)
+    await auditPush(tx, caller, push, plan, release, settled, alias)
   return { answer: toAnswer(push, plan, release, settled, alias), created: plan.existing === null }
 }
 
@@ -184,19 +191,21 @@ async function insertIncludes(tx: Db, prompts: PlannedPrompt[]): Promise<void> {
   }
 }
 
-function changesOf({ removed }: PushPlan, settled: Settled[]) {
-  return [
-    ...settled
-      .filter(({ plan }) => plan.known?.inBase?.versionId !== plan.versionId)
-      .map(({ promptId, plan: { versionId } }) => ({ promptId, versionId })),
-    ...removed.map(({ promptId }) => ({ promptId, versionId: null })),
-  ]
+function changesOf({ sync }: PreparedPush, { removed }: PushPlan, settled: Settled[]): SnapshotChange[] {
+  const held = settled.flatMap(({ promptId, plan }) => {
+    const { versionId, known } = plan
+    const origin = originOf(plan, sync)
+    const before = known?.inBase
+    return before?.versionId === versionId && isSameOrigin(before.origin, origin) ? [] : [{ promptId, versionId, origin }]
+  })
+  return [...held, ...removed.map(({ promptId }) => ({ promptId, versionId: null, origin: null }))]
 }
 
 /** One entry for all that a push does, the move of its alias included. */
 async function auditPush(
   tx: Db,
   caller: Caller,
+  push: PreparedPush,
   plan: PushPlan,
   release: ReleaseRow,
   settled: Settled[],
@@ -206,8 +215,8 @@ async function auditPush(
   const from = plan.alias?.row ? targetOf(plan.alias.row) : null
   const aliasBefore = from && 'release' in from ? { name: alias?.name, release: releaseRef(from.release) } : null
   await recordChange(tx, caller, {
-    action: 'push',
-    target: releaseRef(release),
+    action: push.sync ? 'source.sync' : 'push',
+    target: push.sync?.source.name ?? releaseRef(release),
     before: plan.base && { release: releaseRef(plan.base), ...(alias ? { alias: aliasBefore } : {}) },
     after: {
       release: releaseRef(release),

@@ -32,6 +32,11 @@ const about = (file: string | null) => (file === null ? {} : { file })
 
 export const aboutPrompt = ({ name, path }: Pick<PreparedPrompt, 'name' | 'path'>) => ({ prompt: name, ...about(path) })
 
+/** Where a file is, and the name that its path alone gives the prompt as the project knows it. */
+export type FilePlaces = { whereOf: (file: unknown, index: number) => string; nameOf: (name: string) => string }
+
+const inRequest: FilePlaces = { whereOf: (_file, index) => `files[${index}]`, nameOf: (name) => name }
+
 type Read = { prompt: PreparedPrompt; warnings: string[] } | { code: ErrorCode; findings: Finding[]; file: string | null }
 
 /** Reads and validates what is pushed, item by item: those that are good, and what is wrong with the others. */
@@ -40,10 +45,11 @@ export async function readPrompts(
   rawFiles: unknown[],
   template: VersionContent['template'],
   pause: Pause,
+  places: FilePlaces = inRequest,
 ): Promise<{ prompts: PreparedPrompt[]; errors: Fault[]; warnings: Remark[] }> {
   const reads: Read[] = [
     ...(await mapInSlices(rawPrompts, pause, (raw, index) => readPrompt(raw, `prompts[${index}]`, template))),
-    ...(await mapInSlices(rawFiles, pause, (raw, index) => readFile(raw, `files[${index}]`, template))),
+    ...(await mapInSlices(rawFiles, pause, (raw, index) => readFile(raw, places.whereOf(raw, index), template, places))),
   ]
   const errors = reads.flatMap((read) =>
     'code' in read ? read.findings.map((finding) => ({ code: read.code, ...about(read.file), ...finding })) : [],
@@ -61,13 +67,13 @@ function readPrompt(raw: unknown, where: string, template: VersionContent['templ
   return prepare(parsed.data, { where, path: null, locate: null, template, warnings: [] })
 }
 
-function readFile(raw: unknown, where: string, template: VersionContent['template']): Read {
+function readFile(raw: unknown, where: string, template: VersionContent['template'], { nameOf }: FilePlaces): Read {
   const parsed = PushFile.safeParse(raw)
   if (!parsed.success) return { code: codeOf(parsed.error.issues), findings: toFindings(parsed.error.issues, where), file: null }
   const { path, content } = parsed.data
   try {
     const file = parsePromptFile(path, content, where)
-    const prompt = PushPrompt.safeParse({ name: file.name, ...file.fields })
+    const prompt = PushPrompt.safeParse({ name: nameOf(file.name), ...file.fields })
     if (prompt.success) return prepare(prompt.data, { where, path, locate: file.locate, template, warnings: file.warnings })
     const findings = toFindings(prompt.error.issues, where)
     return {

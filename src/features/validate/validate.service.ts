@@ -29,7 +29,7 @@ export async function validatePush(deps: Deps, project: Project, body: unknown):
   const warnings = [...read.warnings, ...checked.warnings]
   // With names missing or twice, every include of them would be one more error.
   if (read.errors.length === 0 && same.length === 0 && checked.errors.length < maxFindings) {
-    const push = { request, git: null, prompts: checked.prompts, warnings: [] }
+    const push = { request, git: null, prompts: checked.prompts, warnings: [], sync: null }
     const look = async (db: Db) => {
       errors.push(...(await faultsOf(() => refuseTextsPurged({ ...deps, db }, project, checked.prompts))))
       const plan = async () => {
