@@ -15,6 +15,7 @@ import { purgeRoutes } from './features/purge/purge.routes.js'
 import { pushRoutes } from './features/push/push.routes.js'
 import { releaseRoutes } from './features/releases/releases.routes.js'
 import { renderRoutes } from './features/render/render.routes.js'
+import { sourceRoutes } from './features/sources/sources.routes.js'
 import { validateRoutes } from './features/validate/validate.routes.js'
 import { type App, validateWithZod } from './http.js'
 import { authPlugin } from './plugins/auth.js'
@@ -29,6 +30,7 @@ import { metricsPlugin } from './plugins/metrics.js'
 import { openapiPlugin } from './plugins/openapi.js'
 import { patiencePlugin } from './plugins/patience.js'
 import { answerClientError, answerFrameworkError, problemsPlugin } from './plugins/problems.js'
+import { syncingPlugin } from './plugins/syncing.js'
 import { watchPlugin } from './plugins/watch.js'
 
 /** As long as Node lets a URL be: the grammar decides what a name is, not the router. */
@@ -70,6 +72,7 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   await app.register(limitsPlugin, limits)
   await app.register(authPlugin)
   await app.register(watchPlugin)
+  await app.register(syncingPlugin)
   await app.register(patiencePlugin)
   await app.register(openapiPlugin)
   await app.register(healthPlugin)
@@ -89,6 +92,7 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   await app.register(keyRoutes)
   await app.register(auditRoutes)
   await app.register(eventRoutes)
+  await app.register(sourceRoutes)
 
   app.refuseOtherMethods()
   return app as unknown as App

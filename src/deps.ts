@@ -3,9 +3,12 @@ import pino, { type Logger } from 'pino'
 import type { Config } from './config.js'
 import { type Connection, connectEmbedded, connectPostgres, readPoolSize } from './database/connect.js'
 import type { CheckedKey } from './lib/access.js'
+import { type AllowedHosts, createAllowedHosts } from './lib/allowed-hosts.js'
 import { type Availability, createAvailability } from './lib/availability.js'
 import { type Builtins, loadBuiltins } from './lib/builtins.js'
+import { createKeyring, type Keyring } from './lib/encryption.js'
 import { createLanes, type Lanes } from './lib/lanes.js'
+import { createOutbound, type Outbound } from './lib/outbound.js'
 import { createReadCache, type ReadCache } from './lib/read-cache.js'
 import { createPromptCache, type PromptCache } from './lib/rendering/prepared-prompt.js'
 import { createPause, type Pause } from './lib/slices.js'
@@ -26,6 +29,16 @@ export type Deps = {
   writes: WriteQueue
   /** Validations read as much as a push does, and wait for each other. */
   validations: WriteQueue
+  /** Syncs of sources take turns: each may hold connections and memory for a while. */
+  syncs: WriteQueue
+  /** What secrets of sources are encrypted by. */
+  keyring: Keyring
+  /** Private places that may be reached. */
+  allowedHosts: AllowedHosts
+  /** The ways to send requests to the outside: to public addresses only, or to the private ones that are allowed as well. */
+  outbound: { public: Outbound; allowed: Outbound }
+  /** Aborted when the instance closes, so that long work in the background ends. */
+  shutdown: AbortController
   /** Called between items of long work, so that reads get their turn. */
   pause: Pause
   /** Awaited by what answers reads, just before it does. */
@@ -53,6 +66,7 @@ export type Deps = {
 /** Writers over all projects share half of the connections, so that readers always find one. */
 const writeLimits = { concurrent: 4, waiting: 200 }
 const validationLimits = { concurrent: 2, waiting: 50 }
+const syncLimits = { concurrent: 3, waiting: 200 }
 /** A load that waits is told to try again a little before it would be given up on. */
 const laneLimits = { concurrent: readPoolSize, waiting: 1_000, timeoutMs: 2_400 }
 const keyCacheSize = 10_000
@@ -78,6 +92,8 @@ export async function createDeps(config: Config): Promise<Deps> {
 type Outside = Pick<Deps, 'connection' | 'redis' | 'config' | 'log' | 'now' | 'elapsed'>
 
 export async function assembleDeps({ connection, redis, config, log, now, elapsed }: Outside): Promise<Deps> {
+  const allowedHosts = createAllowedHosts(config.allowedHosts)
+  const outbound = { public: createOutbound({ allowedHosts: createAllowedHosts([]) }), allowed: createOutbound({ allowedHosts }) }
   return {
     db: connection.client,
     connection,
@@ -87,6 +103,10 @@ export async function assembleDeps({ connection, redis, config, log, now, elapse
     elapsed,
     writes: createWriteQueue(writeLimits),
     validations: createWriteQueue(validationLimits),
+    syncs: createWriteQueue(syncLimits),
+    keyring: createKeyring(config.encryptionKeys),
+    ...{ allowedHosts, outbound },
+    shutdown: new AbortController(),
     pause: createPause(),
     endOfTurn: createEndOfTurn(),
     builtins: await loadBuiltins(),
@@ -101,7 +121,7 @@ export async function assembleDeps({ connection, redis, config, log, now, elapse
     variables: new LRUCache({ maxSize: variablesCacheBytes, sizeCalculation: sizeOfVariables }),
     renderable: createPromptCache(),
     async close() {
-      await Promise.all([connection.close(), redis?.close()])
+      await Promise.all([connection.close(), redis?.close(), outbound.public.close(), outbound.allowed.close()])
     },
   }
 }

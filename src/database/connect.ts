@@ -29,10 +29,15 @@ export type Connection = {
   migrationFactory(onError?: (error: Error) => void): SqlMigrationAwareDriverAdapterFactory
   /** Runs `work` while no other process of this database does the same. */
   exclusively<T>(work: () => Promise<T>): Promise<T>
+  /** Takes a lock of this name over all processes of this database, or answers null where another one has it. */
+  tryLock(name: string): Promise<Lock | null>
   /** Resolves when the engine has failed for good, so that only a restart of the process helps; a server's never does. */
   broken: Promise<void>
   close(): Promise<void>
 }
+
+/** It is lost when the connection that holds it is: whoever commits under it makes sure by other means that it still counts. */
+export type Lock = { release(): Promise<void> }
 
 /** Twenty transactions may queue behind a large push; Prisma's own limits of 2 s and 5 s would cut them. */
 const transactionOptions = { maxWait: 60_000, timeout: 120_000 }
@@ -191,9 +196,50 @@ export async function connectPostgres(url: string): Promise<Connection> {
         await session.query('SELECT pg_advisory_lock($1)', [migrationLockId.toString()])
         return work()
       }),
+    tryLock: (name) => tryAdvisoryLock(url, name),
     broken: new Promise(() => undefined),
     async close() {
       await Promise.all([client.$disconnect(), reads.end()])
+    },
+  }
+}
+
+/** A lock of a session of its own: those of the pools come and go. */
+async function tryAdvisoryLock(url: string, name: string): Promise<Lock | null> {
+  const session = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: connectTimeoutMs,
+    query_timeout: connectTimeoutMs,
+    keepAlive: true,
+  })
+  // A session that is lost has lost its lock, which is found out when what was done under it is stored.
+  session.on('error', () => undefined)
+  await session.connect()
+  try {
+    const { rows } = await session.query<{ taken: boolean }>('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken', [
+      name,
+    ])
+    if (rows[0]?.taken) return { release: () => session.end() }
+    await session.end()
+    return null
+  } catch (error) {
+    await session.end()
+    throw error
+  }
+}
+
+/** Of a database that this process alone uses. */
+function createLocalLocks(): Pick<Connection, 'tryLock'> {
+  const taken = new Set<string>()
+  return {
+    async tryLock(name) {
+      if (taken.has(name)) return null
+      taken.add(name)
+      return {
+        async release() {
+          taken.delete(name)
+        },
+      }
     },
   }
 }
@@ -289,6 +335,7 @@ export function embeddedConnection(pglite: PGlite, lock?: DataDirectoryLock): Co
     },
     migrationFactory: (onError) => scriptRunner(new PrismaPGlite(pglite), (sql) => pglite.exec(sql), onError),
     exclusively: (work) => work(),
+    ...createLocalLocks(),
     broken,
     async close() {
       await client.$disconnect()

@@ -106,6 +106,8 @@ export async function startService(t: Teardown, overrides: Overrides = {}): Prom
     PROMPTSYNC_DATA_DIR: directory,
     PROMPTSYNC_ADMIN_KEY: adminKey,
     PORT: '0',
+    // Tests ask for the syncs they want, so that none comes between.
+    PROMPTSYNC_SYNC: 'off',
     ...(process.env.TEST_REDIS_URL ? { REDIS_URL: process.env.TEST_REDIS_URL } : {}),
     ...overrides.env,
   })

@@ -60,6 +60,19 @@ export function takenOver(prompts: PlannedPrompt[], sync: Sync | null): Remark[]
   })
 }
 
+/** Tells the sources of prompts that follow what they include which versions their files are now. */
+export async function noteFollowers(tx: Db, prompts: PlannedPrompt[]): Promise<void> {
+  const rows = prompts.flatMap(({ known, follows, versionId }) => {
+    const origin = follows ? known?.inBase?.origin : null
+    return origin ? [{ source: origin.sourceId.toString(), path: origin.path, version: versionId }] : []
+  })
+  if (rows.length === 0) return
+  await tx.$executeRaw`
+    UPDATE source_files f SET version_id = row.version
+    FROM json_to_recordset(${JSON.stringify(rows)}::json) AS row(source bigint, path text, version uuid)
+    WHERE f.source_id = row.source AND f.path = row.path`
+}
+
 /** Whether the way in which the source's files are found differs from that of a release. */
 export async function changesRouting(db: Db, lineage: bigint[], { source, pathFile }: Sync): Promise<boolean> {
   const held = await readReleaseSource(db, lineage, source.id)

@@ -60,6 +60,12 @@ export async function planPush(
   return { ...content, alias, warnings: [...content.warnings, ...warnings] }
 }
 
+/** The release that a push to an alias builds on if it names no other. */
+export async function baseOf(db: Db, project: Project, aliasName: string): Promise<ReleaseRow | null> {
+  const row = await findAliasRow(db, project, aliasName, null)
+  return (row && (await releaseOf(db, row))) ?? (await findNewestRelease(db, project))
+}
+
 type Content = Pick<PushPlan, 'existing' | 'base' | 'prompts' | 'removed' | 'warnings'>
 
 async function releaseOf(db: Db, alias: AliasRow): Promise<ReleaseRow | null> {

@@ -14,7 +14,7 @@ import { insertRelease, linkCommit, type ReleaseRow, releaseRef } from '../relea
 import { isSameOrigin, type SnapshotChange, writeEntries } from '../releases/snapshots.service.js'
 import type { PlannedPrompt } from './composition.service.js'
 import type { KnownPrompt } from './known.service.js'
-import { originOf } from './ownership.service.js'
+import { noteFollowers, originOf } from './ownership.service.js'
 import { type PushPlan, planPush } from './plan.service.js'
 import { type PreparedPush, preparePush, toWarnings } from './prepare.service.js'
 import type { PushAnswer } from './push.schema.js'
@@ -98,6 +98,7 @@ export async function applyPush(
   const settled = plan.prompts.map((prompt) => settle(prompt, inserted, release))
   await insertVersions(tx, release, settled)
   await insertIncludes(tx, plan.prompts)
+  await noteFollowers(tx, plan.prompts)
   if (!plan.existing) {
     await writeEntries(tx, release.id, plan.base, changesOf(push, plan, settled))
     await writeReleaseSources(tx, release.id, plan.base, push.sync && { ...push.sync.source, pathFile: push.sync.pathFile })

@@ -129,7 +129,7 @@ export const Source = z
     prompts: z.number().int().meta({ description: 'How many files became prompts in the last sync that succeeded.' }),
     checkedAt: Timestamp.nullable(),
     syncedAt: Timestamp.nullable(),
-    failingSince: Timestamp.nullable(),
+    unreachableSince: Timestamp.nullable(),
     nextCheckAt: Timestamp.nullable(),
     lastRun: Run.nullable(),
     createdAt: Timestamp,

@@ -1,0 +1,66 @@
+import type { Deps } from '../../deps.js'
+import { requestRun, workOff } from './runs.service.js'
+
+export type Syncing = {
+  /** Ends what is under way; what was not stored is done again later, here or elsewhere. */
+  stop(): Promise<void>
+}
+
+/** How often an instance looks for sources that are due, and for runs that nobody has begun. */
+const lookEveryMs = 2_000
+const lookJitterMs = 500
+const maxDue = 20
+
+/** Checks sources when their time has come, once over all instances, from now until it is stopped. */
+export function startSyncing(deps: Deps): Syncing {
+  const underWay = new Map<bigint, Promise<void>>()
+  let timer: NodeJS.Timeout | null = null
+  let isStopped = false
+  let looking: Promise<void> = Promise.resolve()
+  const work = (sourceId: bigint) => {
+    if (underWay.has(sourceId)) return
+    underWay.set(
+      sourceId,
+      workOff(deps, sourceId).finally(() => underWay.delete(sourceId)),
+    )
+  }
+  const look = async () => {
+    try {
+      if (!deps.database.isAway()) for (const id of await findWork(deps)) work(id)
+    } catch (err) {
+      if (!isStopped) deps.log.warn({ err }, 'It could not be looked which sources are to be synced. It is tried again.')
+    }
+    if (!isStopped) schedule()
+  }
+  const schedule = () => {
+    timer = setTimeout(
+      () => {
+        looking = look()
+      },
+      lookEveryMs + Math.random() * lookJitterMs,
+    ).unref()
+  }
+  schedule()
+  return {
+    async stop() {
+      isStopped = true
+      if (timer) clearTimeout(timer)
+      await looking
+      await Promise.all(underWay.values())
+    },
+  }
+}
+
+/** Asks for the runs that are due, and answers all sources that have one to be done. */
+async function findWork({ db, now }: Deps): Promise<bigint[]> {
+  const due = await db.$queryRaw<{ id: bigint }[]>`
+    UPDATE sources SET next_check_at = ${now()}::timestamptz + make_interval(secs => ttl_seconds)
+    WHERE id IN (
+      SELECT id FROM sources WHERE enabled AND next_check_at <= ${now()}::timestamptz
+      ORDER BY next_check_at LIMIT ${maxDue} FOR UPDATE SKIP LOCKED)
+    RETURNING id`
+  for (const source of due) await requestRun(db, source, { trigger: 'schedule', by: { name: 'sync', requestId: 'schedule' } })
+  const open = await db.$queryRaw<{ id: bigint }[]>`
+    SELECT DISTINCT source_id AS id FROM source_runs WHERE finished_at IS NULL LIMIT ${maxDue}`
+  return open.map(({ id }) => id)
+}
