@@ -15,6 +15,8 @@ import { purgeRoutes } from './features/purge/purge.routes.js'
 import { pushRoutes } from './features/push/push.routes.js'
 import { releaseRoutes } from './features/releases/releases.routes.js'
 import { renderRoutes } from './features/render/render.routes.js'
+import { resolveRoutes } from './features/resolve/resolve.routes.js'
+import { hookRoutes } from './features/sources/hooks.routes.js'
 import { sourceRoutes } from './features/sources/sources.routes.js'
 import { validateRoutes } from './features/validate/validate.routes.js'
 import { type App, validateWithZod } from './http.js'
@@ -93,6 +95,8 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
   await app.register(auditRoutes)
   await app.register(eventRoutes)
   await app.register(sourceRoutes)
+  await app.register(hookRoutes)
+  await app.register(resolveRoutes)
 
   app.refuseOtherMethods()
   return app as unknown as App

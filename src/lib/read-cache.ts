@@ -5,6 +5,8 @@ import { createFlights, type Flights } from './flights.js'
 import type { Plan } from './plan.js'
 import type { Pointers } from './pointers.js'
 import { createRateLimiter, type RateLimiter } from './rate-limiter.js'
+import type { RoutingTable } from './routing-table.js'
+import type { SourceState } from './source-state.js'
 import type { VersionRecord } from './version-record.js'
 
 /** A project whose prompts this instance serves. Times are of the clock that only goes forward, in milliseconds. */
@@ -33,11 +35,16 @@ export type Reader = { held: HeldProject; staleSeconds: number | null }
 /** What a read that found nothing found out, as of an epoch. */
 export type Miss = { error: AppError; era: number; epoch: number }
 
+/** The sources of a project by their id, and when the query began that told of them. */
+export type KnownSources = { states: ReadonlyMap<string, SourceState>; readAtMs: number; reading: Promise<void> | null }
+
 export type ReadCounts = {
   /** Reads answered by each level. */
   hits: { memory: number; redis: number; database: number }
   misses: number
   stale: number
+  /** Answers of `/resolve` by the level they came from. */
+  resolved: { registry: number; stale: number; default: number; fallback: number }
   /** How long loads took. */
   loads: { done: DurationSeries; failed: DurationSeries }
 }
@@ -48,8 +55,10 @@ export type ReadCache = {
   projects: LRUCache<string, HeldProject>
   /** The ids of those that are held, by the slugs they have: a database that was restored may give a slug to another one. */
   slugs: Map<string, string>
-  /** Plans and the records of versions, under `planKey` and `recordKey`. */
-  entries: LRUCache<string, Plan | VersionRecord>
+  /** Plans, the records of versions and how releases are routed, under `planKey`, `recordKey` and `routingKey`. */
+  entries: LRUCache<string, Plan | VersionRecord | RoutingTable>
+  /** What is known of the sources of projects, by the id of the project. */
+  sources: LRUCache<string, KnownSources>
   misses: LRUCache<string, Miss>
   /** How many misses of a project are told what was probably meant. */
   hints: RateLimiter
@@ -77,6 +86,7 @@ const missesPart = 1 / 32
 const missTtlMs = 1_000
 const hintLimits = { perMinute: 600, burst: 60, maxKeys: 1_000 }
 const aliasBytes = 600
+const maxKnownSources = 10_000
 const maxAbsent = 10_000
 const absentTtlMs = 1_000
 
@@ -101,6 +111,7 @@ export function createReadCache(bytes: number, elapsed: () => number): ReadCache
       maxSize: bytes - forProjects - forMisses,
       sizeCalculation: ({ sizeBytes }, key) => sizeBytes + 2 * key.length,
     }),
+    sources: new LRUCache({ max: maxKnownSources }),
     misses: new LRUCache({ max: Math.max(100, Math.floor(forMisses / missBytes)), ttl: missTtlMs, perf: { now: elapsed } }),
     hints: createRateLimiter({ ...hintLimits, now: elapsed }),
     absent: new LRUCache({ max: maxAbsent, ttl: absentTtlMs, perf: { now: elapsed } }),
@@ -111,6 +122,7 @@ export function createReadCache(bytes: number, elapsed: () => number): ReadCache
       hits: { memory: 0, redis: 0, database: 0 },
       misses: 0,
       stale: 0,
+      resolved: { registry: 0, stale: 0, default: 0, fallback: 0 },
       loads: {
         done: createDurationSeries({ outcome: 'done' }, durationBounds),
         failed: createDurationSeries({ outcome: 'failed' }, durationBounds),
@@ -151,6 +163,11 @@ export function planKey(projectId: string, name: string, ref: string): string {
 /** What was read before a purge is not found after it. */
 export function recordKey({ project, purges }: Pick<Pointers, 'project' | 'purges'>, versionId: string): string {
   return `${project.id}\n\n${purges}\n${versionId}`
+}
+
+/** How a release is routed, as of a number of purges: names of files may be erased with a project. */
+export function routingKey({ project, purges }: Pick<Pointers, 'project' | 'purges'>, releaseUid: string): string {
+  return `${project.id}\n\n${purges}\nrouting ${releaseUid}`
 }
 
 /** Puts a plan in the place that its size now takes. */

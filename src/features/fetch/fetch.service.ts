@@ -33,7 +33,7 @@ export type Outcome = {
   staleSeconds: number | null
 }
 
-const cacheControl = {
+export const cacheControl = {
   immutable: 'private, max-age=86400, immutable',
   movable: 'private, max-age=0, stale-if-error=86400',
   none: 'no-store',
@@ -85,7 +85,7 @@ function unknownBuiltin({ builtins }: Deps, { name }: FetchRequest): AppError {
 }
 
 /** The built-in of the name, else of its first path segment, else the built-in `default`, else a fixed text. */
-function answerFallback(deps: Deps, request: FetchRequest): Outcome {
+export function answerFallback(deps: Deps, request: Pick<FetchRequest, 'name' | 'ref'>): Outcome {
   const [category = ''] = request.name.split('/')
   const own = deps.builtins.get(request.name) ?? deps.builtins.get(category)
   if (own) return answerBuiltin(deps, request, own, 'default', cacheControl.none)
@@ -94,7 +94,7 @@ function answerFallback(deps: Deps, request: FetchRequest): Outcome {
 
 function answerBuiltin(
   deps: Deps,
-  { name, ref }: FetchRequest,
+  { name, ref }: Pick<FetchRequest, 'name' | 'ref'>,
   builtin: Builtin,
   source: Envelope['source'],
   caching: string,
@@ -123,7 +123,10 @@ async function fetchFromRegistry(deps: Deps, { held, staleSeconds }: Reader, req
 }
 
 /** Which side of a canary a subject gets. Without a key there is no bucket to tell of: every request draws anew. */
-export function draw(plan: Plan, { key, canary }: Pick<FetchRequest, 'key' | 'canary'>): { mode: Mode; bucket: number | null } {
+export function draw(
+  plan: { canary: Pick<NonNullable<Plan['canary']>, 'basisPoints' | 'salt'> | null },
+  { key, canary }: Pick<FetchRequest, 'key' | 'canary'>,
+): { mode: Mode; bucket: number | null } {
   if (!plan.canary || canary === 'off') return { mode: 'plain', bucket: null }
   const bucket = key === undefined ? null : canaryBucket(plan.canary.salt, key)
   const selected = isInCanary(bucket ?? randomInt(bucketCount), plan.canary.basisPoints)

@@ -184,3 +184,50 @@ export const readIdentity: Statement = {
   name: 'read_identity',
   text: 'SELECT to_json(id)::text AS answer FROM database_identity',
 }
+
+/**
+ * How the release of id `$1` and uid `$2` is routed: its sources by name, and the files of each with the names of their
+ * prompts. Where no source has a PATH file there is nothing to find, and no files are told.
+ */
+export const readRouting: Statement = {
+  name: 'read_routing',
+  text: `
+  WITH named AS (SELECT lineage FROM releases WHERE id = $1::bigint AND uid = $2::uuid),
+  sources AS (
+    SELECT DISTINCT ON (s.source_id) s.source_id, s.name, s.path_file FROM release_sources s
+    WHERE s.release_id = ANY((SELECT lineage FROM named)::bigint[]) ORDER BY s.source_id, s.release_id DESC),
+  entries AS (
+    SELECT DISTINCT ON (e.prompt_id) e.prompt_id, e.version_id, e.source_id, e.path FROM release_entries e
+    WHERE e.release_id = ANY((SELECT lineage FROM named)::bigint[]) AND EXISTS (SELECT 1 FROM sources WHERE path_file IS NOT NULL)
+    ORDER BY e.prompt_id, e.release_id DESC)
+  SELECT json_build_object(
+    'sources', (SELECT coalesce(json_agg(json_build_object('id', source_id::text, 'name', name, 'pathFile', path_file) ORDER BY name, source_id), '[]') FROM sources),
+    'files', (SELECT coalesce(json_agg(json_build_array(e.source_id::text, e.path, q.name)), '[]')
+      FROM entries e JOIN prompts q ON q.id = e.prompt_id WHERE e.version_id IS NOT NULL AND e.source_id IS NOT NULL))::text AS answer
+  FROM named`,
+}
+
+/** The release of project `$1` that label `$2` or number `$3` names, a commit from `$4` to `$5` begins, or, for `latest`, the newest. */
+export const readRelease: Statement = {
+  name: 'read_release',
+  text: `
+  WITH link AS (
+    SELECT c.commit, max(c.release_id) AS release_id FROM release_commits c
+    WHERE c.project_id = $1::bigint AND c.commit >= $4::text AND c.commit < $5::text GROUP BY c.commit ORDER BY c.commit LIMIT 2),
+  found AS (SELECT coalesce(
+    (SELECT r.id FROM releases r WHERE r.project_id = $1::bigint AND r.label = $2::text),
+    (SELECT r.id FROM releases r WHERE r.project_id = $1::bigint AND r.number = $3::int),
+    (SELECT release_id FROM link WHERE (SELECT count(*) FROM link) = 1),
+    (SELECT r.id FROM releases r WHERE r.project_id = $1::bigint AND $2::text = 'latest' ORDER BY r.number DESC LIMIT 1)) AS id)
+  SELECT ${release('r')}::text AS answer FROM releases r WHERE r.id = (SELECT id FROM found)`,
+}
+
+/** The sources of project `$1` as they are now. */
+export const readSources: Statement = {
+  name: 'read_sources',
+  text: `
+  SELECT coalesce(json_agg(json_build_object(
+    'id', s.id::text, 'ttlSeconds', s.ttl_seconds, 'staleSeconds', s.stale_seconds, 'unreachableSince', ${instant('s.unreachable_since')},
+    'checkedAt', ${instant('s.checked_at')})), '[]')::text AS answer
+  FROM sources s WHERE s.project_id = $1::bigint`,
+}

@@ -7,7 +7,7 @@ import { RenderError } from '../../lib/rendering/render-error.js'
 import { renderPrepared } from '../../lib/rendering/render-prompt.js'
 import { invalid } from '../../lib/validation.js'
 import type { FetchedPrompt } from '../fetch/fetch.schema.js'
-import { type FetchRequest, fetchPrompt, outcomeHeaders } from '../fetch/fetch.service.js'
+import { type FetchRequest, fetchPrompt, type Outcome, outcomeHeaders } from '../fetch/fetch.service.js'
 import type { RenderedPrompt, RenderRequest } from './render.schema.js'
 
 type Request = Pick<FetchRequest, 'name' | 'ref' | 'canary' | 'fallback'> & RenderRequest
@@ -19,10 +19,19 @@ export async function renderFetched(
   { variables, strict, ...request }: Request,
 ): Promise<{ json: string; headers: Record<string, string> }> {
   const outcome = await fetchPrompt(deps, reader, request)
+  return { json: renderOutcome(deps, outcome, { variables, strict }), headers: outcomeHeaders(outcome) }
+}
+
+/** An outcome, rendered, as JSON. Throws 422s that name all that is wrong. */
+export function renderOutcome(
+  deps: Deps,
+  { finished, version }: Outcome,
+  request: Pick<RenderRequest, 'variables' | 'strict'>,
+): string {
   try {
-    return { json: renderFinished(deps, outcome.finished, { variables, strict }), headers: outcomeHeaders(outcome) }
+    return renderFinished(deps, finished, request)
   } catch (error) {
-    if (error instanceof RenderError) throw toAppError(error, { name: request.name, version: outcome.version })
+    if (error instanceof RenderError) throw toAppError(error, { name: readFinished(finished).name, version })
     throw error
   }
 }

@@ -1,0 +1,102 @@
+import { routesFor } from './path-file/routing.js'
+import { fileKey } from './path-file/values.js'
+import type { PathFile } from './path-file.js'
+
+/** A file of a source and the prompt it is in a release. */
+export type RoutedFile = { path: string; name: string }
+
+/** A source as a release holds it. */
+export type RoutedSource = {
+  id: string
+  name: string
+  /** Null where it has none, so that nothing is routed by it. */
+  pathFile: PathFile | null
+  /** By `fileKey` of the path. */
+  files: ReadonlyMap<string, RoutedFile>
+}
+
+/** How a release is routed: immutable, as the release is. Sources are in the order of their names. */
+export type RoutingTable = {
+  sources: RoutedSource[]
+  /** Whether the answer depends on the time as well. */
+  isTimed: boolean
+  sizeBytes: number
+}
+
+/** What came of one route. `missing` is the first of its files that is not there. */
+export type Step = { source: string; route: string } & (
+  | { outcome: 'skipped'; why: string }
+  | { outcome: 'missing'; paths: string[]; missing: string; of: string }
+  | { outcome: 'chosen'; paths: string[]; of: string }
+)
+
+/** What a context is routed to: the files are to be joined where they are several. */
+export type Choice = { source: RoutedSource; route: string; files: RoutedFile[] }
+
+const overheadBytes = 2_000
+const fileBytes = 200
+/** A compiled PATH file takes some times its text. */
+const perCharacter = 12
+
+/** A table of what a release holds. `pathTexts` are the lengths of the PATH files. */
+export function makeRoutingTable(sources: RoutedSource[], pathTextLength: number): RoutingTable {
+  const files = sources.flatMap((source) => [...source.files.values()])
+  const texts = files.reduce((sum, { path, name }) => sum + 2 * (path.length * 2 + name.length) + fileBytes, 0)
+  return {
+    sources,
+    isTimed: sources.some(({ pathFile }) =>
+      pathFile?.routes.some(({ conditions }) => conditions.some(({ kind }) => kind === 'time')),
+    ),
+    sizeBytes: overheadBytes + texts + pathTextLength * perCharacter,
+  }
+}
+
+/** The files of a source as they are looked up. */
+export function filesByKey(files: readonly RoutedFile[]): ReadonlyMap<string, RoutedFile> {
+  return new Map(files.map((file) => [fileKey(file.path), file]))
+}
+
+/**
+ * Follows the routes of each usable source in turn until one leads to files that are there. `steps` tells of every route
+ * that was looked at. Pure.
+ */
+export function chooseFiles(
+  { sources }: RoutingTable,
+  context: Readonly<Record<string, string>>,
+  at: Date,
+  isUsable: (source: RoutedSource) => boolean,
+): { choice: Choice | null; steps: Step[] } {
+  const steps: Step[] = []
+  for (const holder of sources) {
+    if (!holder.pathFile || !isUsable(holder)) continue
+    for (const routed of routesFor(holder.pathFile, context, at)) {
+      const about = { source: holder.name, route: routed.route }
+      if ('skipped' in routed) {
+        steps.push({ ...about, outcome: 'skipped', why: routed.skipped })
+        continue
+      }
+      const { paths } = routed
+      const from = routed.source === null ? holder : sources.find(({ name }) => name === routed.source)
+      const of = from?.name ?? routed.source ?? holder.name
+      const files = from && isUsable(from) ? findAll(from, paths) : (paths[0] ?? '')
+      if (!from || typeof files === 'string') {
+        steps.push({ ...about, outcome: 'missing', paths, missing: typeof files === 'string' ? files : (paths[0] ?? ''), of })
+        continue
+      }
+      steps.push({ ...about, outcome: 'chosen', paths, of })
+      return { choice: { source: from, route: routed.route, files }, steps }
+    }
+  }
+  return { choice: null, steps }
+}
+
+/** All of the files, or the first path that is none. */
+function findAll({ files }: RoutedSource, paths: string[]): RoutedFile[] | string {
+  const found: RoutedFile[] = []
+  for (const path of paths) {
+    const file = files.get(fileKey(path))
+    if (!file) return path
+    found.push(file)
+  }
+  return found
+}
