@@ -25,6 +25,8 @@ declare module 'fastify' {
     readsPrompt?: boolean
     /** The route has something to answer while the database is away. */
     withoutDatabase?: boolean
+    /** It even has to those whose key is known, and whose project cannot be looked up now: `request.held` is null then. */
+    withoutProject?: boolean
   }
   interface FastifyInstance {
     deps: Deps
@@ -72,6 +74,11 @@ export function readerOf(request: FastifyRequest): Reader {
   const { held, staleSeconds } = request
   if (!held) throw new Error('The route asks for a project but is not declared with one.')
   return { held, staleSeconds }
+}
+
+/** The same where the route has something to answer without a project. */
+export function readerIfHeld({ held, staleSeconds }: FastifyRequest): Reader | null {
+  return held && { held, staleSeconds }
 }
 
 /** A body is needed and there is none. */

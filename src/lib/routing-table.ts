@@ -1,6 +1,8 @@
 import { routesFor } from './path-file/routing.js'
 import { fileKey } from './path-file/values.js'
 import type { PathFile } from './path-file.js'
+import type { Finished } from './plan.js'
+import type { Stamp } from './pointers.js'
 
 /** A file of a source and the prompt it is in a release. */
 export type RoutedFile = { path: string; name: string }
@@ -20,8 +22,13 @@ export type RoutingTable = {
   sources: RoutedSource[]
   /** Whether the answer depends on the time as well. */
   isTimed: boolean
+  /** What was answered lately, by all that the answer depends on beside the stamp under which it was found. */
+  answers: Map<string, KeptAnswer>
   sizeBytes: number
 }
+
+/** An answer with how it was found. */
+export type KeptAnswer = { stamp: Stamp; finished: Finished; version: string; level: 'registry' | 'stale' }
 
 /** What came of one route. `missing` is the first of its files that is not there. */
 export type Step = { source: string; route: string } & (
@@ -36,7 +43,7 @@ export type Choice = { source: RoutedSource; route: string; files: RoutedFile[] 
 const overheadBytes = 2_000
 const fileBytes = 200
 /** A compiled PATH file takes some times its text. */
-const perCharacter = 12
+const perCharacter = 24
 
 /** A table of what a release holds. `pathTexts` are the lengths of the PATH files. */
 export function makeRoutingTable(sources: RoutedSource[], pathTextLength: number): RoutingTable {
@@ -44,11 +51,32 @@ export function makeRoutingTable(sources: RoutedSource[], pathTextLength: number
   const texts = files.reduce((sum, { path, name }) => sum + 2 * (path.length * 2 + name.length) + fileBytes, 0)
   return {
     sources,
+    answers: new Map(),
     isTimed: sources.some(({ pathFile }) =>
       pathFile?.routes.some(({ conditions }) => conditions.some(({ kind }) => kind === 'time')),
     ),
     sizeBytes: overheadBytes + texts + pathTextLength * perCharacter,
   }
+}
+
+const maxAnswers = 1_000
+const answerBytes = 2_500
+
+/** Keeps an answer. Answers of another stamp are of no use any more. */
+export function keepAnswer(table: RoutingTable, key: string, answer: KeptAnswer): void {
+  const { answers } = table
+  const isOutdated = answers.values().next().value?.stamp !== answer.stamp
+  if (isOutdated || answers.size >= maxAnswers) {
+    for (const { finished } of answers.values()) table.sizeBytes -= sizeOf(finished)
+    answers.clear()
+  }
+  if (!answers.has(key)) table.sizeBytes += sizeOf(answer.finished)
+  answers.set(key, answer)
+}
+
+/** As bytes, and once more as it is sent. */
+function sizeOf({ json }: Finished): number {
+  return 2 * json.length + answerBytes
 }
 
 /** The files of a source as they are looked up. */

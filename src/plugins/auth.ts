@@ -4,7 +4,7 @@ import type { Deps } from '../deps.js'
 import { AppError, tryLater } from '../errors.js'
 import { authenticate, flushKeyUses } from '../features/keys/keys.service.js'
 import { isDeletedProject } from '../features/projects/projects.service.js'
-import { findHeld, type Wanted } from '../features/reads/access.service.js'
+import { findHeld, isUnavailable, type Wanted } from '../features/reads/access.service.js'
 import { databaseAway, whileThere } from '../features/reads/database.service.js'
 import { confirm } from '../features/reads/held-projects.service.js'
 import { type Actor, anonymous, hasScope, type Project, type Scope } from '../lib/access.js'
@@ -34,7 +34,7 @@ export const authPlugin = fp(
     })
 
     app.addHook('onRequest', async (request) => {
-      const { scope, project: about = 'required', withDeleted } = request.routeOptions.config
+      const { scope, project: about = 'required', withDeleted, withoutProject } = request.routeOptions.config
       request.actor = anonymous
       if (scope === undefined || scope === 'public') return
       const given = projectsNamed(request, about)
@@ -49,7 +49,12 @@ export const authPlugin = fp(
         withDeleted && slug !== null && isGlobal(request.actor) && (await whileThere(app.deps, isDeletedProject(app.deps, slug)))
       const fallback = about === 'optional' ? null : 'default'
       const named = isDeleted ? null : request.namedProject
-      await admit(app.deps, request, { scope, fallback, named, wanted, revocations, checkKey })
+      try {
+        await admit(app.deps, request, { scope, fallback, named, wanted, revocations, checkKey })
+      } catch (error) {
+        if (!withoutProject || !isUnavailable(error) || !hasScope(request.actor, scope)) throw error
+        request.held = null
+      }
     })
 
     const flush = () =>

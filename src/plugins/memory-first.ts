@@ -6,9 +6,10 @@ import type { Deps } from '../deps.js'
 import { AppError } from '../errors.js'
 import { draw, fetchCaching, isNotModified } from '../features/fetch/fetch.service.js'
 import { isUnavailable } from '../features/reads/access.service.js'
-import { type Asked, noteUse, plainFetch, plainRender } from '../features/reads/plain-requests.service.js'
+import { type Asked, noteUse, plainFetch, plainRender, plainResolve } from '../features/reads/plain-requests.service.js'
 import { finishedFor, knownPlan, planFor } from '../features/reads/plans.service.js'
 import { renderFinished } from '../features/render/render.service.js'
+import { knownAnswer } from '../features/resolve/resolve.service.js'
 import type { Begun } from '../http.js'
 import type { DurationSeries } from '../lib/durations.js'
 import { parseJsonBody } from '../lib/json-body.js'
@@ -21,6 +22,7 @@ import type { Tags } from '../lib/variants.js'
 
 const fetchRoute = '/prompts/:name/:ref'
 const renderRoute = '/prompts/:name/:ref/render'
+const resolveRoute = '/resolve'
 
 /**
  * Answers fetches and renderings before the framework sees them, so that they cost as little as can be: fetches whose
@@ -40,6 +42,8 @@ export const memoryFirstPlugin = fp(
         fetched: app.durationsOf('GET', fetchRoute, '200'),
         unmodified: app.durationsOf('GET', fetchRoute, '304'),
         rendered: app.durationsOf('POST', renderRoute, '200'),
+        resolved: app.durationsOf('GET', resolveRoute, '200'),
+        unmodifiedResolved: app.durationsOf('GET', resolveRoute, '304'),
       },
       write: createWriter(app.server, app.isClosing, app.deps),
       leave(request, response, begun) {
@@ -71,7 +75,7 @@ export const memoryFirstPlugin = fp(
 type Service = {
   deps: Deps
   limits: Limits
-  durations: Record<'fetched' | 'unmodified' | 'rendered', DurationSeries>
+  durations: Record<'fetched' | 'unmodified' | 'rendered' | 'resolved' | 'unmodifiedResolved', DurationSeries>
   write: Write
   leave(request: IncomingMessage, response: ServerResponse, begun: Begun | null): void
 }
@@ -88,7 +92,7 @@ type Chosen = {
 
 /** Answers, now or later, or does nothing and returns false. */
 function answer(service: Service, request: IncomingMessage, response: ServerResponse): boolean {
-  if (request.method === 'GET') return answerFetch(service, request, response)
+  if (request.method === 'GET') return answerFetch(service, request, response) || answerResolve(service, request, response)
   return request.method === 'POST' && answerRender(service, request, response)
 }
 
@@ -110,6 +114,43 @@ function answerFetch(service: Service, request: IncomingMessage, response: Serve
       service.leave(request, response, { body: null, isCounted: true, ...refused })
     })
   return true
+}
+
+/** What a context is routed to, where the same was asked for a moment ago. */
+function answerResolve(service: Service, request: IncomingMessage, response: ServerResponse): boolean {
+  const { deps, limits, durations, write } = service
+  const plain = plainResolve(deps, request)
+  if (!plain) return false
+  const { held, caller, asked } = plain
+  const { query, contextText } = asked
+  const ref = asked.ref ?? held.pointers.project.settings.defaultAlias
+  const known = knownAnswer(deps, held, { ref, key: query.key, canary: query.canary, tags: query.tags, contextText })
+  if (!known || takeRead(limits, caller) > 0) return false
+  noteUse(deps, plain)
+  const { finished, version, level } = known.answer
+  deps.cache.counts.resolved[level] += 1
+  const sent = resolvedAs(finished, version)
+  const fields = sent.fields + ownLines(limits, request, caller, known.bucket)
+  const isSame = isNotModified(request.headers['if-none-match'], finished.etag)
+  if (isSame) write({ response, head: unmodified + fields, body: '' })
+  else write({ response, head: `${whole}${finished.json.length}\r\n${fields}`, body: bodyOf(finished, sent) })
+  durations[isSame ? 'unmodifiedResolved' : 'resolved'].observe((deps.elapsed() - plain.atMs) / 1_000)
+  return true
+}
+
+function resolvedAs(finished: Finished, version: string): NonNullable<Finished['sent']> {
+  finished.sent ??= {
+    fields: fieldLines({ ...resolveFields, etag: finished.etag, 'x-promptsync-version': version }),
+    ...{ body: null, times: 0 },
+  }
+  return finished.sent
+}
+
+const resolveFields = {
+  'x-content-type-options': 'nosniff',
+  vary: 'Authorization, X-API-Key, X-Promptsync-Project',
+  'cache-control': 'private, max-age=0, stale-if-error=86400',
+  'x-promptsync-source': 'registry',
 }
 
 /** Of what is not in memory only aliases and pins are loaded here: other refs may be paths of other routes. */

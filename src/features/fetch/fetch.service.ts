@@ -89,6 +89,11 @@ export function answerFallback(deps: Deps, request: Pick<FetchRequest, 'name' | 
   const [category = ''] = request.name.split('/')
   const own = deps.builtins.get(request.name) ?? deps.builtins.get(category)
   if (own) return answerBuiltin(deps, request, own, 'default', cacheControl.none)
+  return answerLastResort(deps, request)
+}
+
+/** The built-in for everything, or, where even that is gone, a fixed text. */
+export function answerLastResort(deps: Deps, request: Pick<FetchRequest, 'name' | 'ref'>): Outcome {
   return answerBuiltin(deps, request, deps.builtins.get('default') ?? hardCoded, 'fallback', cacheControl.none)
 }
 

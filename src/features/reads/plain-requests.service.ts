@@ -3,14 +3,17 @@ import type { Socket } from 'node:net'
 import type { Deps } from '../../deps.js'
 import { anonymous, type CheckedKey, hasScope } from '../../lib/access.js'
 import { addressKey } from '../../lib/limits.js'
-import { type PlainQuery, parsePlainQuery } from '../../lib/plain-query.js'
+import { type PlainContext, type PlainQuery, parsePlainContext, parsePlainQuery } from '../../lib/plain-query.js'
 import type { HeldProject } from '../../lib/read-cache.js'
 import { hashHex } from '../../lib/secrets.js'
 import { keyRecheckMs } from './access.service.js'
 import { isConfirmed } from './held-projects.service.js'
 
 /** A request that is plain, of somebody who may read the project; `atMs` is of the clock that only goes forward. */
-export type Asked = { target: Target; key: CheckedKey | null; held: HeldProject; caller: string; atMs: number }
+export type Asked = Caller & { target: Target }
+
+/** Who asks, of which project. */
+export type Caller = { key: CheckedKey | null; held: HeldProject; caller: string; atMs: number }
 
 /** What a `GET` of a prompt asks for. Null for one that calls for a closer look. */
 export function plainFetch(deps: Deps, request: IncomingMessage): Asked | null {
@@ -18,6 +21,17 @@ export function plainFetch(deps: Deps, request: IncomingMessage): Asked | null {
   if (headers['content-length'] !== undefined || (headers['if-none-match']?.length ?? 0) > maxConditionLength) return null
   const target = isPlain(headers) ? targetAgain(request.socket, url) : null
   return target && admitted(deps, request, target)
+}
+
+/** What a `GET` of `/resolve` asks for. */
+export function plainResolve(deps: Deps, request: IncomingMessage): (Caller & { asked: PlainContext }) | null {
+  const { headers, url = '' } = request
+  const at = url.startsWith('/resolve') ? 8 : url.startsWith('/api/resolve') ? 12 : null
+  if (at === null || (url.length > at && url[at] !== '?')) return null
+  if (headers['content-length'] !== undefined || (headers['if-none-match']?.length ?? 0) > maxConditionLength) return null
+  const asked = isPlain(headers) ? parsePlainContext(url.slice(at + 1)) : null
+  const caller = asked && callerOf(deps, request, asked.query)
+  return caller && { ...caller, asked }
 }
 
 /** The same of a `POST` that renders one, whose body is JSON of a modest size. */
@@ -35,16 +49,21 @@ export function plainRender(deps: Deps, request: IncomingMessage): Asked | null 
 const maxConditionLength = 200
 const maxBodyBytes = 64 * 1_024
 
-/** Null unless the key was checked, and the project confirmed, a moment ago. */
 function admitted(deps: Deps, request: IncomingMessage, target: Target): Asked | null {
+  const caller = callerOf(deps, request, target.query)
+  return caller && { ...caller, target }
+}
+
+/** Null unless the key was checked, and the project confirmed, a moment ago. */
+function callerOf(deps: Deps, request: IncomingMessage, query: PlainQuery): Caller | null {
   const { headers, socket } = request
   const atMs = deps.elapsed()
   const key = keyOf(deps, request, atMs)
   if (key === undefined) return null
-  const held = projectOf(deps, key, target.query, headers['x-promptsync-project'], atMs)
+  const held = projectOf(deps, key, query, headers['x-promptsync-project'], atMs)
   if (!held) return null
   const caller = key?.actor.keyId ?? (deps.config.trustProxy === false ? addressKey(socket.remoteAddress ?? '') : null)
-  return caller === null ? null : { target, key, held, caller, atMs }
+  return caller === null ? null : { key, held, caller, atMs }
 }
 
 /** What stands for JSON where nothing is preferred to it; the last is how axios asks. */
@@ -154,7 +173,7 @@ function projectOf(
 const useNotedMs = 1_000
 
 /** Notes that a project and a key were used. */
-export function noteUse({ keyUses, now }: Deps, { held, key, atMs }: Asked): void {
+export function noteUse({ keyUses, now }: Deps, { held, key, atMs }: Caller): void {
   held.usedAtMs = atMs
   const id = key?.actor.keyId
   if (!id) return

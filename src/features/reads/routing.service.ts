@@ -84,17 +84,31 @@ const noStates: ReadonlyMap<string, SourceState> = new Map()
  * The sources of a project as they were known a moment ago; they are read again in the background. Those of a project that
  * was not asked for before are waited for; null where they cannot be told.
  */
-export async function sourceStates(deps: Deps, { pointers }: HeldProject): Promise<ReadonlyMap<string, SourceState> | null> {
+export async function sourceStates(deps: Deps, held: HeldProject): Promise<ReadonlyMap<string, SourceState> | null> {
+  const id = `${held.pointers.project.id}`
+  const known = knownStates(deps, held)
+  if (known) return known
+  return readStates(deps, id).then(
+    () => deps.cache.sources.get(id)?.states ?? noStates,
+    (err: unknown) => {
+      deps.log.debug({ err }, 'The states of sources could not be read.')
+      return null
+    },
+  )
+}
+
+/** The same without waiting: null where nothing is known yet. */
+export function knownStates(deps: Deps, { pointers }: HeldProject): ReadonlyMap<string, SourceState> | null {
   const id = `${pointers.project.id}`
   const known = deps.cache.sources.get(id)
-  if (known && deps.elapsed() - known.readAtMs < sourcesAgainMs) return known.states
-  const reading = known?.reading ?? readStates(deps, id)
-  if (!known) return reading.then(() => deps.cache.sources.get(id)?.states ?? noStates).catch(() => null)
-  known.reading ??= reading
-    .catch((err: unknown) => deps.log.debug({ err }, 'The states of sources could not be read.'))
-    .finally(() => {
-      known.reading = null
-    })
+  if (!known) return null
+  if (deps.elapsed() - known.readAtMs >= sourcesAgainMs) {
+    known.reading ??= readStates(deps, id)
+      .catch((err: unknown) => deps.log.debug({ err }, 'The states of sources could not be read.'))
+      .finally(() => {
+        known.reading = null
+      })
+  }
   return known.states
 }
 

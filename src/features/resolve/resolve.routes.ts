@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { problems, type Routes, readerOf } from '../../http.js'
+import { problems, type Routes, readerIfHeld, readerOf } from '../../http.js'
 import { FetchHeaders } from '../fetch/fetch.schema.js'
 import {
   contextOf,
@@ -28,7 +28,7 @@ export const resolveRoutes: Routes = async (app) => {
   app.get(
     '/resolve',
     {
-      config: { scope: 'prompts:read', withoutDatabase: true },
+      config: { scope: 'prompts:read', withoutDatabase: true, withoutProject: true },
       schema: {
         operationId: 'resolvePrompt',
         summary: 'Get the prompt that a context is routed to; there always is one',
@@ -43,7 +43,7 @@ export const resolveRoutes: Routes = async (app) => {
       const { tag, key, canary, ref } = request.query
       const context = contextOf(request.query)
       const wanted = { context, ref, tags: tag ?? {}, key, canary: canary ?? ('on' as const) }
-      const resolved = await resolvePrompt(app.deps, readerOf(request), wanted)
+      const resolved = await resolvePrompt(app.deps, readerIfHeld(request), wanted)
       await app.deps.endOfTurn()
       return sendResolved(reply, request, resolved)
     },
@@ -53,7 +53,7 @@ export const resolveRoutes: Routes = async (app) => {
     '/resolve',
     {
       bodyLimit: Math.min(maxBodyBytes, app.deps.config.bodyLimitBytes),
-      config: { scope: 'prompts:read', withoutDatabase: true },
+      config: { scope: 'prompts:read', withoutDatabase: true, withoutProject: true },
       schema: {
         operationId: 'renderResolved',
         summary: 'Get the prompt that a context is routed to, rendered with variables',
@@ -66,7 +66,7 @@ export const resolveRoutes: Routes = async (app) => {
     async (request, reply) => {
       const { context, ref, canary, ...rendering } = request.body
       const wanted = { context, ref, canary: canary ?? ('on' as const), tags: rendering.tags, key: rendering.key }
-      const { text, headers } = await renderResolved(app.deps, readerOf(request), wanted, rendering)
+      const { text, headers } = await renderResolved(app.deps, readerIfHeld(request), wanted, rendering)
       await app.deps.endOfTurn()
       return reply
         .headers({ ...headers, 'cache-control': 'no-store' })

@@ -4,23 +4,31 @@ import { AppError } from '../../errors.js'
 import { joinFiles } from '../../lib/path-file/routing.js'
 import { toRoutingValue } from '../../lib/path-file/values.js'
 import { chooseBody, type Finished, type Mode, servedSide, toFinished } from '../../lib/plan.js'
-import type { ReleasePointer } from '../../lib/pointers.js'
-import type { HeldProject, Reader } from '../../lib/read-cache.js'
-import { type Choice, chooseFiles, type RoutedSource, type RoutingTable, type Step } from '../../lib/routing-table.js'
+import type { Pointers, ReleasePointer } from '../../lib/pointers.js'
+import { type HeldProject, type Reader, routingKey } from '../../lib/read-cache.js'
+import {
+  type Choice,
+  chooseFiles,
+  type KeptAnswer,
+  keepAnswer,
+  type RoutedSource,
+  type RoutingTable,
+  type Step,
+} from '../../lib/routing-table.js'
 import { freshnessOf, type SourceState } from '../../lib/source-state.js'
 import type { Tags } from '../../lib/variants.js'
 import type { FetchedPrompt } from '../fetch/fetch.schema.js'
 import {
   answerFallback,
+  answerLastResort,
   cacheControl,
   draw,
-  fetchCaching,
   isNotModified,
   type Outcome,
   outcomeHeaders,
 } from '../fetch/fetch.service.js'
 import { finishedFor, planFor, refuseSide } from '../reads/plans.service.js'
-import { findRelease, routingOf, sourceStates } from '../reads/routing.service.js'
+import { findRelease, knownStates, routingOf, sourceStates } from '../reads/routing.service.js'
 import type { RenderRequest } from '../render/render.schema.js'
 import { renderOutcome } from '../render/render.service.js'
 import type { levels, ResolvePreview } from './resolve.schema.js'
@@ -52,14 +60,18 @@ export type Resolved = { outcome: Outcome; trace: Trace }
 /** An alias may move while it is followed: then it is followed anew. */
 const maxAttempts = 3
 const maxTried = 100
+const maxTriedLength = 500
+const lastResort = 'default'
 
 /**
  * What a context is routed to. For a caller who is known it never fails: where the registry has nothing, or cannot be asked,
- * it answers the built-in of the category, then the one for everything, then a fixed text.
+ * it answers the built-in of the category, then the one for everything, then a fixed text. Without a project, which could not
+ * be told from memory while the database is away, these are all that there is.
  */
-export async function resolvePrompt(deps: Deps, reader: Reader, request: ResolveRequest): Promise<Resolved> {
+export async function resolvePrompt(deps: Deps, reader: Reader | null, request: ResolveRequest): Promise<Resolved> {
   const tried: string[] = []
-  const resolved = (await fromRegistry(deps, reader, request, tried)) ?? fromBuiltins(deps, reader, request, tried)
+  const found = reader && (await fromRegistry(deps, reader, request, tried))
+  const resolved = found ?? fromBuiltins(deps, reader, request, tried)
   deps.cache.counts.resolved[resolved.trace.level] += 1
   return resolved
 }
@@ -108,9 +120,32 @@ async function followRoutes(deps: Deps, reader: Reader, request: ResolveRequest,
     const stale = reader.staleSeconds !== null || freshness(deps, states, choice.source) === 'stale'
     if (stale) deps.cache.counts.stale += 1
     const origin = { source: choice.source.name, paths: choice.files.map(({ path }) => path) }
-    return { outcome: resolved, trace: { level: stale ? 'stale' : 'registry', stale, route: choice.route, tried, origin } }
+    const level = stale ? ('stale' as const) : ('registry' as const)
+    const answer = { outcome: resolved, trace: { level, stale, route: choice.route, tried, origin } }
+    const isPlain = resolved.bucket === null || request.key !== undefined
+    if (chosen.mode && states && reader.staleSeconds === null && pointers.stamp === held.pointers.stamp && isPlain) {
+      const plain = { ref: chosen.ref, mode: chosen.mode, tags: request.tags, contextText: textOf(request.context) }
+      keepAnswer(table, answerKey(deps, table, states, plain), {
+        ...{ stamp: pointers.stamp, finished: withTrace(answer), version: resolved.version, level },
+      })
+      keepTable(deps, pointers, chosen.release, table)
+    }
+    return answer
   }
   return null
+}
+
+/** A context in the form in which it stands in a plain query. */
+function textOf(context: ResolveRequest['context']): string {
+  return Object.entries(context).reduce((text, [name, value]) => `${text}${name}=${value}&`, '')
+}
+
+/** A table grows with its answers. */
+function keepTable({ cache }: Deps, pointers: Pointers, { uid }: ReleasePointer, table: RoutingTable): void {
+  const key = routingKey(pointers, uid)
+  if (cache.entries.peek(key) !== table) return
+  cache.entries.delete(key)
+  cache.entries.set(key, table)
 }
 
 function freshness({ now }: Deps, states: ReadonlyMap<string, SourceState> | null, { id }: RoutedSource) {
@@ -129,7 +164,7 @@ function triedIn(steps: Step[]): string[] {
     if (step.outcome === 'skipped') return []
     return step.outcome === 'chosen' ? step.paths : [step.missing]
   })
-  return paths.slice(0, maxTried)
+  return paths.slice(0, maxTried).map((path) => path.slice(0, maxTriedLength))
 }
 
 /** The answer of what was chosen; null where the alias has moved on meanwhile. */
@@ -152,7 +187,8 @@ async function answerChoice(
     const finished = await finishedFor(deps, plan, mode, chooseBody(side, request.tags))
     parts.push({
       ...{ finished, version: side.version ?? '', source: 'registry', bucket, staleSeconds },
-      caching: chosen.mode === null ? fetchCaching(plan.by) : cacheControl.movable,
+      // Routes depend on what becomes of the source, and perhaps on the time.
+      caching: cacheControl.movable,
     })
   }
   const [first] = parts
@@ -183,14 +219,45 @@ function joined(first: Outcome, parts: Outcome[]): Outcome {
   return { ...first, finished: toFinished(Buffer.from(JSON.stringify(whole))) }
 }
 
-/** What the built-ins have for a category. */
-function fromBuiltins(deps: Deps, reader: Reader, request: ResolveRequest, tried: string[]): Resolved {
-  const category = toRoutingValue(request.context.category ?? '') ?? 'default'
-  const name = deps.builtins.has(category) ? category : 'default'
-  const outcome = answerFallback(deps, { name, ref: refOf(reader.held, request) })
-  // The one for everything is the last resort, whichever way it is found.
-  const level = name === 'default' ? 'fallback' : 'default'
-  return { outcome: { ...outcome, source: level }, trace: { level, stale: false, route: null, tried, origin: null } }
+/** What the built-ins have for a category; the one for everything is the last resort, whichever way it is found. */
+function fromBuiltins(deps: Deps, reader: Reader | null, request: ResolveRequest, tried: string[]): Resolved {
+  const category = toRoutingValue(request.context.category ?? '')
+  const ref = request.ref ?? reader?.held.pointers.project.settings.defaultAlias ?? 'production'
+  const level = category !== null && category !== lastResort && deps.builtins.has(category) ? 'default' : 'fallback'
+  const outcome =
+    level === 'default' && category
+      ? answerFallback(deps, { name: category, ref })
+      : answerLastResort(deps, { name: lastResort, ref })
+  return { outcome, trace: { level, stale: false, route: null, tried, origin: null } }
+}
+
+/** What is asked for, as what is kept of answers is told apart by. */
+export type Plain = { ref: string; key: string | undefined; canary: 'on' | 'off'; tags: Tags; contextText: string }
+
+/** The answer that was given to the same question a moment ago, if it still holds; nothing is loaded. */
+export function knownAnswer(deps: Deps, held: HeldProject, plain: Plain): { answer: KeptAnswer; bucket: number | null } | null {
+  const pointer = held.pointers.aliases.get(plain.ref)
+  if (!pointer) return null
+  const { mode, bucket } = draw(pointer, plain)
+  const release = mode === 'canary' && pointer.canary ? pointer.canary.target : pointer.target
+  const table = deps.cache.entries.get(routingKey(held.pointers, release.uid)) as RoutingTable | undefined
+  const states = table && knownStates(deps, held)
+  if (!table || !states) return null
+  const answer = table.answers.get(answerKey(deps, table, states, { ...plain, mode }))
+  return answer?.stamp === held.pointers.stamp ? { answer, bucket } : null
+}
+
+function answerKey(
+  deps: Deps,
+  { sources, isTimed }: RoutingTable,
+  states: ReadonlyMap<string, SourceState>,
+  { ref, mode, tags, contextText }: Pick<Plain, 'ref' | 'tags' | 'contextText'> & { mode: Mode },
+): string {
+  const minute = isTimed ? Math.floor(deps.now().getTime() / 60_000) : ''
+  let key = `${ref} ${mode} ${minute} `
+  for (const source of sources) key += freshness(deps, states, source)
+  for (const tag in tags) key += ` ${tag}:${tags[tag]}`
+  return `${key}\n${contextText}`
 }
 
 /** The answer of a fetch with how it was found. */
@@ -203,7 +270,7 @@ export function withTrace({ outcome, trace }: Resolved): Finished {
 /** The same, rendered, as JSON. Throws 422s that name all that is wrong with the variables. */
 export async function renderResolved(
   deps: Deps,
-  reader: Reader,
+  reader: Reader | null,
   request: ResolveRequest,
   rendering: Pick<RenderRequest, 'variables' | 'strict'>,
 ): Promise<{ text: string; headers: Record<string, string> }> {
