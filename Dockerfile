@@ -41,13 +41,15 @@ ENV NODE_ENV=production \
     HOST=0.0.0.0 \
     PORT=3000 \
     PROMPTSYNC_DATA_DIR=/data
+# Sources of the provider `git` are read by the git program, and by that of ssh where they are reached so.
+RUN apk add --no-cache git openssh-client
 COPY --from=modules /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 COPY prisma prisma
 COPY defaults defaults
 COPY --from=build --chown=node:node /app/data /data
-# Nothing else is written, so the root file system may be read-only.
+# Nothing else is written but temporary files, so with a tmpfs on /tmp the root file system may be read-only.
 VOLUME /data
 USER node
 EXPOSE 3000

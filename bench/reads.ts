@@ -15,8 +15,22 @@ import { render } from './rows/render.js'
 import type { Row } from './rows/row.js'
 import { scaling } from './rows/scaling.js'
 import { scan } from './rows/scan.js'
+import { sourceSync } from './rows/source-sync.js'
 
-const rows: Row[] = [l1Hit, notModified, redisHit, bothMiss, render, largeSet, aliasMove, hotMove, scan, memory, scaling]
+const rows: Row[] = [
+  l1Hit,
+  notModified,
+  redisHit,
+  bothMiss,
+  render,
+  largeSet,
+  aliasMove,
+  hotMove,
+  scan,
+  memory,
+  scaling,
+  sourceSync,
+]
 
 /** Measures the rows one after the other; one that fails is told of at its place, and the others go on. */
 async function measure(scope: Scope, options: Options, chosen: readonly Row[]): Promise<Findings> {

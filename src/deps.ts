@@ -5,7 +5,8 @@ import { type Connection, connectEmbedded, connectPostgres, readPoolSize } from 
 import type { CheckedKey } from './lib/access.js'
 import { type AllowedHosts, createAllowedHosts } from './lib/allowed-hosts.js'
 import { type Availability, createAvailability } from './lib/availability.js'
-import { type Builtins, loadBuiltins } from './lib/builtins.js'
+import type { Builtins } from './lib/builtins.js'
+import { createDurationFamily, type DurationFamily, syncDurationBounds } from './lib/durations.js'
 import { createKeyring, type Keyring } from './lib/encryption.js'
 import { createLanes, type Lanes } from './lib/lanes.js'
 import { createOutbound, type Outbound } from './lib/outbound.js'
@@ -15,6 +16,7 @@ import { createPause, type Pause } from './lib/slices.js'
 import type { Variable } from './lib/template/variables.js'
 import { createEndOfTurn, type EndOfTurn } from './lib/turns.js'
 import { createWriteQueue, type WriteQueue } from './lib/write-queue.js'
+import { loadBuiltins } from './providers/builtins.js'
 import { connectRedis, type RedisLink } from './redis/connect.js'
 
 /** Everything a service may use. Inside a transaction it is `{ ...deps, db: tx }`. */
@@ -31,6 +33,8 @@ export type Deps = {
   validations: WriteQueue
   /** Syncs of sources take turns: each may hold connections and memory for a while. */
   syncs: WriteQueue
+  /** How long syncs took, by `trigger` and `outcome`. */
+  syncDurations: DurationFamily
   /** What secrets of sources are encrypted by. */
   keyring: Keyring
   /** Private places that may be reached. */
@@ -104,12 +108,13 @@ export async function assembleDeps({ connection, redis, config, log, now, elapse
     writes: createWriteQueue(writeLimits),
     validations: createWriteQueue(validationLimits),
     syncs: createWriteQueue(syncLimits),
+    syncDurations: createDurationFamily(syncDurationBounds),
     keyring: createKeyring(config.encryptionKeys),
     ...{ allowedHosts, outbound },
     shutdown: new AbortController(),
     pause: createPause(),
     endOfTurn: createEndOfTurn(),
-    builtins: await loadBuiltins(),
+    builtins: await loadBuiltins({ outbound: outbound.public, allowedHosts }),
     keys: new LRUCache({ max: keyCacheSize }),
     cache: createReadCache(config.cacheBytes, elapsed),
     database: createAvailability((state) =>

@@ -28,7 +28,7 @@ const layers: Record<string, Layer> = {
   lib: { files: /^lib\//, local: /^(lib\/|errors\.ts)/, packages: serverAndDrivers },
   database: { files: /^database\//, local: /^(database\/|lib\/|errors\.ts|generated\/prisma\/)/, packages: server },
   redis: { files: /^redis\//, local: /^(redis\/|lib\/|errors\.ts)/, packages: serverAndDrivers },
-  deps: { files: /^deps\.ts$/, local: /^(database\/|redis\/|lib\/|config\.ts|errors\.ts)/, packages: server },
+  deps: { files: /^deps\.ts$/, local: /^(database\/|redis\/|providers\/|lib\/|config\.ts|errors\.ts)/, packages: server },
   schema: {
     files: /^features\/[^/]+\/[^/]+\.schema\.ts$/,
     local: /^(lib\/|errors\.ts|features\/[^/]+\/[^/]+\.schema\.ts$)/,

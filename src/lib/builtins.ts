@@ -1,4 +1,3 @@
-import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { contentHash, type VersionContent } from './content-hash.js'
 import { parsePromptFile } from './files.js'
@@ -15,13 +14,15 @@ export const hardCoded: Builtin = fromContent(
   null,
 )
 
-/** Reads the built-in prompts. Rejects when one of them cannot be read: the package is broken then. */
-export async function loadBuiltins(): Promise<Builtins> {
-  const folder = join(packageRoot, 'defaults')
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.md')).sort()
+/** The folder of the built-in prompts. */
+export const builtinsFolder = join(packageRoot, 'defaults')
+
+/** The built-in prompts from their files. Throws where one of them cannot be read: the package is broken then. */
+export function readBuiltins(files: ReadonlyMap<string, Buffer>): Builtins {
   const builtins = new Map<string, Builtin>()
-  for (const file of files) {
-    const { name, fields } = parsePromptFile(file, await readFile(join(folder, file), 'utf8'), file)
+  for (const [path, bytes] of [...files].sort(([one], [other]) => (one < other ? -1 : 1))) {
+    if (!path.endsWith('.md')) continue
+    const { name, fields } = parsePromptFile(path, bytes.toString('utf8'), path)
     builtins.set(name, fromContent(String(fields.content), (fields.inputs as Record<string, unknown> | undefined) ?? null))
   }
   return builtins

@@ -25,8 +25,8 @@ export const readEntries: Statement = {
       SELECT coalesce(json_agg(json_build_object(
         'epoch', e.epoch::text, 'token', e.epoch_token, 'action', e.action, 'target', e.target,
         'at', to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-        'before', CASE WHEN e.action = 'push' OR e.action LIKE 'alias.%' THEN e.before END,
-        'after', CASE WHEN e.action = 'push' OR e.action LIKE 'alias.%' THEN e.after END) ORDER BY e.epoch), '[]')
+        'before', CASE WHEN e.action IN ('push', 'source.sync') OR e.action LIKE 'alias.%' THEN e.before END,
+        'after', CASE WHEN e.action IN ('push', 'source.sync') OR e.action LIKE 'alias.%' THEN e.after END) ORDER BY e.epoch), '[]')
       FROM (
         SELECT a.* FROM audit_entries a WHERE p.epoch - $2::bigint <= ${maxBehind} AND a.project = p.slug AND a.epoch > $2::bigint
         ORDER BY a.epoch LIMIT ${maxEntries}) e))::text AS answer
@@ -34,9 +34,9 @@ export const readEntries: Statement = {
 }
 
 type Entry = { epoch: string; token: string; target: string; at: string } & (
-  | { action: 'push'; before: PushedFrom | null; after: Pushed }
+  | { action: 'push' | 'source.sync'; before: PushedFrom | null; after: Pushed }
   | { action: `alias.${string}`; before: Alias | null; after: Alias }
-  | { action: `${'prompt' | 'version' | 'project'}.${string}` }
+  | { action: `${'prompt' | 'version' | 'project'}.${string}` | `source.${'create' | 'update' | 'delete'}` }
 )
 type PushedFrom = { release: string; alias?: { release: string } | null }
 type Pushed = {
@@ -97,18 +97,18 @@ function eventsOf(entry: Entry): Told[] {
   return [[name, name.startsWith('version.') ? { prompt, version } : {}]]
 }
 
-type PushEntry = Extract<Entry, { action: 'push' }>
+type PushEntry = Extract<Entry, { after: Pushed }>
 type AliasEntry = Extract<Entry, { before: Alias | null }>
 
 function isPush(entry: Entry): entry is PushEntry {
-  return entry.action === 'push'
+  return entry.action === 'push' || entry.action === 'source.sync'
 }
 
 function isOfAlias(entry: Entry): entry is AliasEntry {
   return entry.action.startsWith('alias.')
 }
 
-/** A push makes a release or finds it there already, and may move an alias to it. */
+/** A push, or a sync, makes a release or finds it there already, and may move an alias to it. */
 function pushEvents({ before, after }: PushEntry): Told[] {
   const { release, number, alias } = after
   const isMade = after.made ?? (after.created > 0 || before?.release !== release)
