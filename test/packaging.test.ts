@@ -121,6 +121,7 @@ t.test('docker-compose.yml', async (t) => {
     t.same(services.promptsync.ports, ['127.0.0.1:3000:3000'])
     for (const name of ['postgres', 'redis']) t.notOk(services[name].ports, `${name} is not published`)
     t.equal(services.promptsync.read_only, true)
+    t.match(services.promptsync.tmpfs, [/^\/tmp:size=\d+m,/], 'but for a bounded place where sources are read')
     t.same(services.promptsync.cap_drop, ['ALL'])
     for (const { security_opt } of Object.values(services)) t.same(security_opt, ['no-new-privileges:true'])
   })
@@ -142,8 +143,8 @@ t.test('docker-compose.yml', async (t) => {
     const example = environmentFile('.env.example')
     t.same([...new Set(variables.map(({ name }) => name))].sort(), Object.keys(example).sort(), 'all are in .env.example')
     for (const { name, rest } of variables) {
-      if (/PASSWORD|KEY/.test(name)) t.match(rest, /^:\?.+/, `${name} is required`)
-      else t.match(rest, /^:-.+/, `${name} has a default`)
+      if (/PASSWORD|ADMIN_KEY/.test(name)) t.match(rest, /^:\?.+/, `${name} is required`)
+      else t.match(rest, /^:-/, `${name} has a default, or can be left out`)
     }
     for (const [name, value] of Object.entries(example))
       if (/PASSWORD|KEY/.test(name)) t.equal(value, '', `${name} is left empty`)
