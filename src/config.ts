@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isAbsolute, resolve } from 'node:path'
 import { z } from 'zod'
 
 const sizeUnits = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 } as const
@@ -78,6 +79,58 @@ function listOf(text: string): string[] {
     .filter((part) => part !== '')
 }
 
+const keyBytes = 32
+const mostKeys = 16
+
+/** Keys of AES-256, in either alphabet of base64, with its padding or without. */
+const EncryptionKeys = z
+  .string()
+  .transform(listOf)
+  .refine(
+    (keys) => keys.length > 0 && keys.every(isEncryptionKey),
+    `must be base64 of ${keyBytes} random bytes, \`openssl rand -base64 ${keyBytes}\` say, or a comma-separated list of such keys, newest first`,
+  )
+  .refine((keys) => keys.length <= mostKeys, `must hold at most ${mostKeys} keys`)
+  .transform((keys) => keys.map((key) => Buffer.from(key, 'base64')))
+  .refine((keys) => new Set(keys.map((key) => key.toString('hex'))).size === keys.length, 'must not hold a key twice')
+
+function isEncryptionKey(text: string): boolean {
+  if (!/^([A-Za-z0-9+/]{43}|[A-Za-z0-9_-]{43})=?$/.test(text)) return false
+  // Bits behind the last byte are a sign of a key that was cut or mistyped.
+  return Buffer.from(text, 'base64').toString('base64url') === text.replace('=', '').replaceAll('+', '-').replaceAll('/', '_')
+}
+
+/** Names and addresses, each perhaps with a port. */
+const AllowedHosts = z
+  .string()
+  .transform(listOf)
+  .refine(
+    (entries) => entries.length > 0 && entries.every(isHostEntry),
+    'must be a comma-separated list of hosts such as git.internal, 10.0.0.5:8080 or [fd00::5]:8080, without a scheme or a path',
+  )
+
+function isHostEntry(text: string): boolean {
+  if (isIP(text) === 6) return !text.includes('%')
+  const [, address, host = '', port] = /^(?:\[([^\]%]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? []
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) return false
+  return address === undefined ? isHostName(host) : isIP(address) === 6
+}
+
+/** A name that ends in a number would be taken for an address. */
+function isHostName(text: string): boolean {
+  const isName = text.length <= 253 && /^(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?$/i.test(text)
+  return isIP(text) === 4 || (isName && !/(^|\.)(\d+|0x[0-9a-f]*)\.?$/i.test(text))
+}
+
+const FileRoots = z
+  .string()
+  .transform(listOf)
+  .refine(
+    (roots) => roots.length > 0 && roots.every((root) => isAbsolute(root)),
+    'must be a comma-separated list of absolute directories',
+  )
+  .transform((roots) => roots.map((root) => resolve(root)))
+
 const PostgresUrl = z
   .string()
   .regex(/^postgres(ql)?:\/\/\S+$/, 'must be a postgres:// URL')
@@ -116,6 +169,10 @@ const Environment = z.object({
   PROMPTSYNC_WRITE_LIMIT: PerMinute.default(6_000),
   PROMPTSYNC_TRUST_PROXY: TrustProxy.default(false),
   PROMPTSYNC_CORS_ORIGINS: Origins.default([]),
+  PROMPTSYNC_ENCRYPTION_KEYS: EncryptionKeys.default([]),
+  PROMPTSYNC_ALLOWED_HOSTS: AllowedHosts.default([]),
+  PROMPTSYNC_FILE_ROOTS: FileRoots.default([]),
+  PROMPTSYNC_SYNC: z.enum(['on', 'off']).default('on'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 })
 
@@ -141,6 +198,14 @@ export type Config = Readonly<{
   trustProxy: boolean | number | string[]
   /** Empty means that no page of another origin may call; `*` that all may. */
   corsOrigins: string[]
+  /** Keys that the secrets of sources are encrypted with, newest first; without one such secrets are refused. */
+  encryptionKeys: Buffer[]
+  /** `host` or `host:port`: private places that may be reached all the same. */
+  allowedHosts: string[]
+  /** Absolute directories that sources may read files from. */
+  fileRoots: string[]
+  /** Whether this instance looks after sources by itself; when it is asked to sync one it always does. */
+  syncsInBackground: boolean
   logLevel: z.infer<typeof Environment>['LOG_LEVEL']
 }>
 
@@ -169,6 +234,10 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     writeLimitPerMinute: values.PROMPTSYNC_WRITE_LIMIT,
     trustProxy: values.PROMPTSYNC_TRUST_PROXY,
     corsOrigins: values.PROMPTSYNC_CORS_ORIGINS,
+    encryptionKeys: values.PROMPTSYNC_ENCRYPTION_KEYS,
+    allowedHosts: values.PROMPTSYNC_ALLOWED_HOSTS,
+    fileRoots: values.PROMPTSYNC_FILE_ROOTS,
+    syncsInBackground: values.PROMPTSYNC_SYNC === 'on',
     logLevel: values.LOG_LEVEL,
   })
 }

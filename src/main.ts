@@ -29,11 +29,9 @@ const usage = `promptsync ${packageVersion}: a prompt registry over HTTP
 
 Settings are environment variables: HOST, PORT, DATABASE_URL, REDIS_URL, PROMPTSYNC_DATA_DIR, PROMPTSYNC_ADMIN_KEY,
 PROMPTSYNC_BODY_LIMIT, PROMPTSYNC_CACHE_BYTES, PROMPTSYNC_MAX_STALENESS, PROMPTSYNC_READ_LIMIT, PROMPTSYNC_WRITE_LIMIT,
-PROMPTSYNC_TRUST_PROXY, PROMPTSYNC_CORS_ORIGINS, LOG_LEVEL. See README.md.
+PROMPTSYNC_TRUST_PROXY, PROMPTSYNC_CORS_ORIGINS, PROMPTSYNC_ENCRYPTION_KEYS,
+PROMPTSYNC_ALLOWED_HOSTS, PROMPTSYNC_FILE_ROOTS, PROMPTSYNC_SYNC, LOG_LEVEL. See README.md.
 `
-
-/** Settings of the design that this version does not have yet: better said than silently without effect. */
-const withoutEffect = ['PROMPTSYNC_ENCRYPTION_KEYS', 'PROMPTSYNC_ALLOWED_HOSTS', 'PROMPTSYNC_FILE_ROOTS']
 
 /** Until a service is there to be closed, a signal ends the process: as process 1 of a container it would be ignored. */
 const startUp = new AbortController()
@@ -61,7 +59,6 @@ const longestWaitMs = 10_000
 /** Serves until SIGTERM or SIGINT. Rejects when the start fails. */
 async function serve(config: Config): Promise<void> {
   const { deps, firstKey } = await startPatiently(config)
-  for (const name of withoutEffect) if (process.env[name]) deps.log.warn(`${name} is set but has no effect in this version.`)
   process.stdout.write(announceKey(firstKey))
   const app = await buildApp(deps)
   startUp.abort()

@@ -27,8 +27,16 @@ const defaults = {
   writeLimitPerMinute: 6_000,
   trustProxy: false,
   corsOrigins: [],
+  encryptionKeys: [],
+  allowedHosts: [],
+  fileRoots: [],
+  syncsInBackground: true,
   logLevel: 'info',
 }
+
+/** Three keys of AES-256; the bytes of the first two differ between the alphabets of base64. */
+const encryptionKeys = [Buffer.alloc(32, 0xff), Buffer.alloc(32, 0xfb), Buffer.from('k'.repeat(32))] as const
+const [firstKey, secondKey, thirdKey] = encryptionKeys
 
 /** Values that are wrong, with a mark that an error must not repeat. */
 const wrong: Record<string, string[]> = {
@@ -106,6 +114,29 @@ const wrong: Record<string, string[]> = {
     ],
     ...['//s3cret', 'https:s3cret', 'HTTPS://s3cret', 'https://a https://s3cret', 'https://a,s3cret', 'https://s3crét'],
   ],
+  PROMPTSYNC_ENCRYPTION_KEYS: [
+    ...['s3cret', ',', 's3cret'.repeat(8), 's3cret'.padEnd(43, 'l'), Buffer.from('s3cret').toString('base64')],
+    ...[`${'s3cret'.padEnd(43, 'A')}==`, `s3cret+_${'A'.repeat(35)}=`, `${thirdKey.toString('base64')},s3cret`],
+    ...[`${thirdKey.toString('base64')} s3cret`, Buffer.from('s3cret'.padEnd(31, 'k')).toString('base64'), 's3crét'.repeat(7)],
+    ...[Buffer.from('s3cret'.padEnd(33, 'k')).toString('base64'), Buffer.from('s3cret'.padEnd(32, 'k')).toString('hex')],
+    ...[`${firstKey.toString('base64')},${firstKey.toString('base64url')}`],
+    Array.from({ length: 17 }, (_, index) => Buffer.alloc(32, index).toString('base64')).join(','),
+  ],
+  PROMPTSYNC_ALLOWED_HOSTS: [
+    ...[',', 'https://s3cret', 's3cret/', 's3cret:', 's3cret:0', 's3cret:65536', 's3cret:80:80', 'u@s3cret', 's3cret host', '*'],
+    ...['*.s3cret', '10.0.0.0/8', '10.0.0.256', '127.1', '0x7f.1', '1.2.3.4.5', '2130706433', '[s3cret]:80', '[::1', '::1]:80'],
+    ...[
+      '[10.0.0.1]:80',
+      'fe80::1%s3cret',
+      '[fe80::1%25s3cret]:80',
+      '-s3cret',
+      's3cret..host',
+      's3crét',
+      'good.host,https://s3cret',
+    ],
+  ],
+  PROMPTSYNC_FILE_ROOTS: [',', 's3cret', './s3cret', '../s3cret', '~/s3cret', '/srv,s3cret'],
+  PROMPTSYNC_SYNC: ['s3cret', 'ON', 'yes', '1', 'true'],
   LOG_LEVEL: ['s3cret', 'verbose', 'INFO ', '30'],
 }
 
@@ -138,6 +169,10 @@ t.test('every variable is read', async (t) => {
     PROMPTSYNC_WRITE_LIMIT: '60',
     PROMPTSYNC_TRUST_PROXY: 'on',
     PROMPTSYNC_CORS_ORIGINS: 'https://app.example.com',
+    PROMPTSYNC_ENCRYPTION_KEYS: firstKey.toString('base64'),
+    PROMPTSYNC_ALLOWED_HOSTS: 'git.internal:8443',
+    PROMPTSYNC_FILE_ROOTS: '/srv/prompts',
+    PROMPTSYNC_SYNC: 'off',
     LOG_LEVEL: 'debug',
   })
   t.same(config, {
@@ -154,6 +189,10 @@ t.test('every variable is read', async (t) => {
     writeLimitPerMinute: 60,
     trustProxy: true,
     corsOrigins: ['https://app.example.com'],
+    encryptionKeys: [firstKey],
+    allowedHosts: ['git.internal:8443'],
+    fileRoots: ['/srv/prompts'],
+    syncsInBackground: false,
     logLevel: 'debug',
   })
 })
@@ -196,6 +235,33 @@ t.test('origins are as browsers send them, or a star for all', async (t) => {
   for (const origin of origins) t.same(loadConfig({ PROMPTSYNC_CORS_ORIGINS: origin }).corsOrigins, [origin])
   t.same(loadConfig({ PROMPTSYNC_CORS_ORIGINS: ` ${origins.join(' , ')},` }).corsOrigins, origins)
   t.same(loadConfig({ PROMPTSYNC_CORS_ORIGINS: '*' }).corsOrigins, ['*'])
+})
+
+t.test('encryption keys are read in their order, in both alphabets of base64, with padding or without', async (t) => {
+  const texts = [firstKey.toString('base64'), secondKey.toString('base64url'), thirdKey.toString('base64').replace('=', '')]
+  t.match(texts[0], /\//, 'the alphabets differ here')
+  t.same(loadConfig({ PROMPTSYNC_ENCRYPTION_KEYS: ` ${texts.join(' , ')},` }).encryptionKeys, encryptionKeys)
+  const padded = `${thirdKey.toString('base64url')}=`
+  t.same(loadConfig({ PROMPTSYNC_ENCRYPTION_KEYS: padded }).encryptionKeys, [thirdKey])
+})
+
+t.test('allowed hosts are names and addresses, each perhaps with a port', async (t) => {
+  const hosts = [
+    ...['localhost', 'git.internal', 'Git.Internal:8443', 'my_service', 'host.', '10.0.0.5', '10.0.0.5:65535'],
+    ...['::1', 'fd00::5', '[::1]', '[fd00::5]:1', '::ffff:10.0.0.5', '1password.internal', 'a.b2'],
+  ]
+  for (const host of hosts) t.same(loadConfig({ PROMPTSYNC_ALLOWED_HOSTS: host }).allowedHosts, [host])
+  t.same(loadConfig({ PROMPTSYNC_ALLOWED_HOSTS: ` ${hosts.join(' , ')},` }).allowedHosts, hosts)
+})
+
+t.test('directories of files are absolute, and written one way', async (t) => {
+  const roots = loadConfig({ PROMPTSYNC_FILE_ROOTS: ' /srv/prompts/ , /srv/a b,/srv/x/../y,' }).fileRoots
+  t.same(roots, ['/srv/prompts', '/srv/a b', '/srv/y'])
+})
+
+t.test('an instance syncs in the background unless it is told not to', async (t) => {
+  t.equal(loadConfig({ PROMPTSYNC_SYNC: 'on' }).syncsInBackground, true)
+  t.equal(loadConfig({ PROMPTSYNC_SYNC: 'off' }).syncsInBackground, false)
 })
 
 t.test('any port, either scheme of Postgres and any log level are accepted', async (t) => {

@@ -137,6 +137,31 @@ export function errorResponse(state: string, text: string, severity = 'ERROR'): 
   return message('E', `S${severity}\0`, `V${severity}\0`, `C${state}\0`, `M${text}\0`, '\0')
 }
 
+export const int16 = (value: number): Buffer => Buffer.from([value >> 8, value & 255])
+export const int32 = (value: number): Buffer => Buffer.concat([int16((value >>> 16) & 0xffff), int16(value & 0xffff)])
+export const row = (...fields: (string | null)[]): Buffer =>
+  message('D', int16(fields.length), ...fields.flatMap((field) => (field === null ? [int32(-1)] : [int32(field.length), field])))
+
+/** Each kind of message, as a server sends it. */
+export const wellFormed: Buffer[] = [
+  authenticated,
+  ready,
+  errorResponse('42601', 'syntax error'),
+  message('R', int32(5), 'salt'),
+  message('R', int32(10), 'SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0'),
+  message('R', int32(11), 'r=1,s=2,i=3'),
+  message('R', int32(12), 'v=1'),
+  message('S', 'client_encoding\0UTF8\0'),
+  message('K', int32(1), int32(2)),
+  message('T', int16(2), 'path\0', Buffer.alloc(18), 'content\0', Buffer.alloc(18)),
+  message('T', int16(0)),
+  row('a.md', null, '', 'x'.repeat(100)),
+  row(),
+  message('C', 'SELECT 1\0'),
+  message('N', '\0'),
+  ...['1', '2', '3', 'n', 's', 'I'].map((type) => message(type)),
+]
+
 /** What the other side does with a connection once it is there. */
 export type Behaviour = (socket: Socket) => void
 
