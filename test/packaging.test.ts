@@ -308,12 +308,13 @@ t.test('the Kubernetes manifest', async (t) => {
     t.ok(container.startupProbe.periodSeconds * container.startupProbe.failureThreshold >= 300)
   })
 
-  t.test('runs as nobody in particular, and writes nowhere', async (t) => {
+  t.test('runs as nobody in particular, and writes temporary files only', async (t) => {
     t.match(pod.securityContext, { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } })
     t.match(container.securityContext, { readOnlyRootFilesystem: true, allowPrivilegeEscalation: false })
     t.same(container.securityContext.capabilities, { drop: ['ALL'] })
     t.equal(pod.automountServiceAccountToken, false)
-    t.notOk(container.volumeMounts)
+    t.same(container.volumeMounts, [{ name: 'temporary', mountPath: '/tmp' }])
+    t.match(pod.volumes, [{ name: 'temporary', emptyDir: { sizeLimit: /^\d+Mi$/ } }])
   })
 
   t.test('takes secrets from a Secret, and tells the service what it understands', async (t) => {
