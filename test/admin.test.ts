@@ -12,16 +12,21 @@ import { readLines } from '../src/admin/lines.js'
 import type { Connection } from '../src/database/connect.js'
 import { readMigrations } from '../src/database/migrate.js'
 import { tables } from '../src/database/tables.js'
+import { openSecret, webhookField } from '../src/features/sources/source-rows.service.js'
 import { everyRow, openDatabase, type Service, startService } from './helpers/service.js'
 
 type Database = Pick<Service['deps'], 'connection' | 'db'>
 
-const source = await startService(t)
+const withKey = { env: { PROMPTSYNC_ENCRYPTION_KEYS: Buffer.alloc(32, 1).toString('base64') } }
+const hookSecret = 'the secret of a webhook'
+
+const source = await startService(t, withKey)
 const refs: string[] = []
 await fill(source)
 
 /** A registry with something of every kind in it; notes the paths that answer for every ref. */
-async function fill({ call, push, createKey }: Service): Promise<void> {
+async function fill(service: Service): Promise<void> {
+  const { call, push, createKey } = service
   await call('/projects', { body: { slug: 'acme', name: 'Acme', settings: { scan: 'off' } } })
   await call('/projects', { body: { slug: 'gone' } })
   const inAcme = { project: 'acme' }
@@ -60,6 +65,7 @@ async function fill({ call, push, createKey }: Service): Promise<void> {
   await call('/prompts/varied/v2/purge', { ...inAcme, body: { reason: 'test' } })
   await createKey({ name: 'reader', project: 'acme', scopes: ['prompts:read'] })
   await call('/projects/gone', { method: 'DELETE' })
+  await fillSources(service)
   for (const name of ['x', 'ordner%2F客服', 'varied', 'only-2']) {
     for (const ref of ['v1', 'v2', 'v3', 'r1', 'r2', 'r3', 'one.1', 'one.3', 'production', 'dev', 'old', 'latest', commit(2)]) {
       refs.push(`/prompts/${name}/${ref}?key=user-1&tag=tone:kind`)
@@ -77,6 +83,29 @@ async function fill({ call, push, createKey }: Service): Promise<void> {
     '/aliases/dev/history',
     '/canary',
   )
+}
+
+/** A source with a secret, one without, and one that is disabled. */
+async function fillSources(service: Service): Promise<void> {
+  const { call, deps } = service
+  const inSynced = { project: 'synced' }
+  await call('/projects', { body: { slug: 'synced' } })
+  const files = { PATH: 'version: 1\nroutes:\n  - pattern: "{category}.md"\n', 'meeting.md': 'From a source.' }
+  const config = { files }
+  await putSource(service, 'hooked', { config, prefix: 'hooked', webhookSecret: hookSecret })
+  await putSource(service, 'open', { config, prefix: 'open' })
+  await putSource(service, 'off', { config, prefix: 'off', enabled: false })
+  for (const name of ['hooked', 'open']) {
+    const { status, body } = await call(`/sources/${name}/sync`, { ...inSynced, method: 'POST' })
+    if (status !== 200 || body.errors.length > 0) throw new Error(JSON.stringify(body))
+  }
+  const hooked = await deps.db.source.findFirstOrThrow({ where: { name: 'hooked' } })
+  await deps.db.sourceDelivery.create({ data: { sourceId: hooked.id, delivery: 'a delivery' } })
+}
+
+async function putSource({ call }: Service, name: string, body: object): Promise<void> {
+  const answer = await call(`/sources/${name}`, { project: 'synced', method: 'PUT', body: { provider: 'inline', ...body } })
+  if (answer.status > 201) throw new Error(answer.text)
 }
 
 async function exported(database: Database, keyHashes = false): Promise<string> {
@@ -106,7 +135,7 @@ t.test('an export imported into an empty database answers every ref with the sam
   const counts = await importText(databaseOf(connection), text)
   for (const { name } of tables) t.ok((counts[name] ?? 0) > 0, `${name} has rows, so that this test means something`)
   t.equal(await exported(databaseOf(connection), true), text, 'exported again it is the same text')
-  const restored = await startService(t, { connection })
+  const restored = await startService(t, { connection, ...withKey })
   t.strictSame(await answers(restored), await answers(source))
 
   const pushed = await restored.push({ prompts: [{ name: 'x', content: 'after the restore' }] }, { project: 'acme' })
@@ -118,6 +147,36 @@ t.test('an export imported into an empty database answers every ref with the sam
     prompts: [{ name: 'other', template: 'none', content: 'fine', variants: [{ tags: { a: 'b' }, content: 'v2' }] }],
   }
   t.equal((await restored.call('/prompts', { project: 'acme', body: refusal })).body.code, 'content.purged')
+
+  const sources = async ({ call }: Service) => (await call('/sources', { project: 'synced' })).body
+  t.strictSame(await sources(restored), await sources(source), 'sources come as they are')
+  t.equal(await hookSecretOf(restored.deps), hookSecret, 'and the same PROMPTSYNC_ENCRYPTION_KEYS open their credentials')
+  const run = await restored.call('/sources/open/sync', { project: 'synced', method: 'POST' })
+  t.equal(run.body.status, 'unchanged', 'what was synced is known')
+})
+
+async function hookSecretOf(deps: Service['deps']): Promise<unknown> {
+  return openSecret(deps, await deps.db.source.findFirstOrThrow({ where: { name: 'hooked' } }), webhookField)
+}
+
+t.test('an export without key hashes has no credentials of sources, and the sources that had some come disabled', async (t) => {
+  const text = await exported(source.deps)
+  const { secrets } = await source.deps.db.source.findFirstOrThrow({ where: { name: 'hooked' } })
+  const { n, c } = (secrets as Record<string, { n: string; c: string }>)[webhookField] ?? {}
+  t.ok(n && c)
+  for (const part of [n, c, hookSecret]) t.notOk(text.includes(part ?? ''))
+  const connection = await openDatabase(t)
+  await importText(databaseOf(connection), text)
+  const restored = await startService(t, { connection })
+  const listed = (await restored.call('/sources', { project: 'synced' })).body.items
+  t.strictSame(
+    listed.map(({ name, enabled, webhookSecret }: Record<string, unknown>) => [name, enabled, webhookSecret]),
+    [
+      ['hooked', false, null],
+      ['off', false, null],
+      ['open', true, null],
+    ],
+  )
 })
 
 t.test('an export holds no key by which anyone could get in, unless it is asked for their hashes', async (t) => {
@@ -193,8 +252,8 @@ t.test('an export of an older schema is imported and brought up to date', async 
     .flatMap((line) => {
       const value = JSON.parse(line)
       if (value.promptsync) return [JSON.stringify({ ...value, migration: '0001_registry' })]
-      if (value.end) return [JSON.stringify({ end: true, rows: { projects: 3 } })]
-      if (['kept_numbers', 'purged_texts', 'version_includes'].includes(value.table)) return []
+      if (value.end) return [JSON.stringify({ end: true, rows: { projects: 4 } })]
+      if (/^(kept_numbers|purged_texts|version_includes|release_sources|source.*)$/.test(value.table)) return []
       for (const column of later[value.table] ?? []) delete value.row[column]
       // What the older schema could not hold: a purged version has no hash.
       if (value.table === 'versions') value.row.content_hash ??= 'sha256:0'
@@ -207,7 +266,7 @@ t.test('an export of an older schema is imported and brought up to date', async 
   const restored = await startService(t, { connection })
   const path = '/prompts/ordner%2F客服/production'
   t.equal((await restored.call(path, { project: 'acme' })).text, (await source.call(path, { project: 'acme' })).text)
-  t.match(await connection.client.project.findMany(), [{ epoch: 0n }, { epoch: 0n }, { epoch: 0n }])
+  t.match(await connection.client.project.findMany(), [{ epoch: 0n }, { epoch: 0n }, { epoch: 0n }, { epoch: 0n }])
 })
 
 t.test('an older export is not imported into a database that is migrated further', async (t) => {
@@ -252,7 +311,7 @@ t.test('an export to a file appears whole, for its owner alone, and takes the pl
   await runAdmin(['export', join(directory, 'link')], connect, streams)
   t.equal(await readFile(file, 'utf8'), await exported(source.deps))
   t.equal((await stat(file)).mode & 0o777, 0o600)
-  t.match(said.stderr, /^Exported 3 projects, /)
+  t.match(said.stderr, /^Exported 4 projects, .* aliases, 3 sources, \d+ keys from /)
   t.equal(said.stdout, '')
   await t.rejects(runAdmin(['export', directory], connect, streams), { message: /is no file/ })
   await t.rejects(runAdmin(['export', '/dev/null'], connect, streams), { message: /is no file/ })

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, rename as moveDirectory, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, rename as moveDirectory, readdir, readFile, realpath, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { load } from 'js-yaml'
 import t from 'tap'
@@ -11,6 +11,9 @@ import { scopes } from '../src/lib/access.js'
 import { packageRoot } from '../src/lib/package-root.js'
 import { makeDirectory, makeMigratedEnvironment, program, run } from './helpers/process.js'
 import { createPostgresDatabase, isPostgres, startService, type Teardown } from './helpers/service.js'
+import { startGitServer } from './providers/helpers/git-server.js'
+import { startGitHub } from './providers/helpers/github-server.js'
+import { startHttpPeer } from './providers/helpers/http-peer.js'
 
 /** Blocks that install, build or start something are the only ones that are not executed. */
 const leftOut = /^ *(sudo |\w+=\S* )*(npm|docker|kubectl|systemctl) /m
@@ -65,20 +68,50 @@ async function runShell(script: string, cwd: string, env: Record<string, string>
   return { code, output }
 }
 
-/** What the pages may count on: a service, its key in a file, and on Postgres the URL and server it is on. */
+const encryptionKey = randomBytes(32).toString('base64')
+
+/** What the pages may count on: a service, its key in a file, places for sources, and on Postgres the URL and server it is on. */
 async function startDocumented(t: Teardown) {
   const databaseUrl = isPostgres ? await createPostgresDatabase(t) : null
   const connection = databaseUrl === null ? undefined : await connectPostgres(databaseUrl)
   if (connection) t.teardown(() => connection.close())
-  const service = await startService(t, connection ? { connection } : {})
+  const places = await startPlaces(t)
+  const settings = {
+    PROMPTSYNC_ENCRYPTION_KEYS: encryptionKey,
+    PROMPTSYNC_ALLOWED_HOSTS: '127.0.0.1',
+    PROMPTSYNC_FILE_ROOTS: places.directory,
+  }
+  const service = await startService(t, { env: settings, ...(connection ? { connection } : {}) })
   // The documents speak of the embedded database, whose default project can be read without a key.
   await service.call('/projects/default', { method: 'PATCH', body: { settings: { publicRead: true } } })
-  const env = { URL: service.url, KEY: service.adminKey, ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }) }
-  return { service, env, ...(await nameDatabases(t, env)) }
+  const database: { DATABASE_URL?: string } = databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }
+  const env = { URL: service.url, KEY: service.adminKey, PROMPTSYNC_ENCRYPTION_KEYS: encryptionKey, ...database }
+  return { service, env, ...nameAnew(t, env, places.renamed) }
 }
 
-/** The documents name an address and databases that a test must not take: it has others instead. */
-async function nameDatabases(t: Teardown, env: { URL: string; DATABASE_URL?: string }) {
+type Renamed = [from: string, to: string][]
+
+/** The places that the documents take prompts from, on the loopback. */
+async function startPlaces(t: Teardown): Promise<{ directory: string; renamed: Renamed }> {
+  const [github, git, http] = await Promise.all([startGitHub(t), startGitServer(t), startHttpPeer(t)])
+  const files = { 'prompts/meeting/standup.md': 'Sum up the stand-up.', 'README.md': 'No prompt.' }
+  github.settings.token = 'github_pat_example'
+  for (const name of ['acme/prompts', 'acme/secret-prompts']) github.create(name).commit(files)
+  await (await git.createRepository('team/handbook.git')).commit({ ...files, 'drafts/idea.md': 'An idea.' })
+  http.files = { 'greeting.md': 'Greet {{ name }}.' }
+  const directory = await realpath(await makeDirectory(t))
+  await writeFile(join(directory, 'greeting.md'), 'Greet {{ name }}.')
+  const renamed: Renamed = [
+    ['"repo": "acme/', `"baseUrl": "${github.baseUrl}", "repo": "acme/`],
+    ['https://git.example.com', git.origin],
+    ['https://prompts.example.com', http.url],
+    ['/srv/prompts', directory],
+  ]
+  return { directory, renamed }
+}
+
+/** The documents name addresses and databases that a test must not take: it has others instead. */
+function nameAnew(t: Teardown, env: { URL: string; DATABASE_URL?: string }, places: Renamed) {
   const suffix = randomUUID().replaceAll('-', '')
   const databases = ['restored', 'moved'].map((name) => [`promptsync_${name}`, `promptsync_test_${name}_${suffix}`] as const)
   const server = env.DATABASE_URL?.slice(0, env.DATABASE_URL.lastIndexOf('/') + 1) ?? ''
@@ -87,6 +120,7 @@ async function nameDatabases(t: Teardown, env: { URL: string; DATABASE_URL?: str
     ['localhost:3000', env.URL],
     ['postgres://promptsync@db/', server],
     ...databases,
+    ...places,
   ]
   if (isPostgres) {
     const drop = databases.map(([, name]) => `dropdb --if-exists --force --maintenance-db="$DATABASE_URL" ${name}`)
@@ -121,7 +155,7 @@ if (!isPostgres) {
     for (const page of await readPages()) {
       const commands = commandsOf(page, ['service-stopped'])
       if (commands.length === 0) continue
-      const { code, output } = await runShell(commands.join('\n'), directory, {})
+      const { code, output } = await runShell(commands.join('\n'), directory, { PROMPTSYNC_ENCRYPTION_KEYS: encryptionKey })
       t.equal(code, 0, code === 0 ? page.path : `${page.path}\n${output}`)
     }
   })

@@ -10,6 +10,7 @@ import { AdminError } from './admin-error.js'
 import { exportDatabase } from './export.js'
 import { importDatabase } from './import.js'
 import { createKeyDirectly } from './key.js'
+import { rotateKeys } from './rotate-keys.js'
 import { requireCurrent } from './schema.js'
 
 export const adminUsage = `promptsync admin: commands on the database itself, named by DATABASE_URL or PROMPTSYNC_DATA_DIR
@@ -17,9 +18,12 @@ export const adminUsage = `promptsync admin: commands on the database itself, na
   promptsync admin key create --name NAME [--project SLUG] [--scope SCOPE]... [--expires-at TIME]
       make a key (by default a global admin key) and print its secret, which is shown this once
   promptsync admin export [--with-key-hashes] [FILE]
-      write everything as NDJSON to FILE or standard output; without key hashes, imported keys are revoked
+      write everything as NDJSON to FILE or standard output; without key hashes, imported keys are revoked, and sources
+      with credentials are disabled
   promptsync admin import [FILE]
       read an export from FILE or standard input into an empty database
+  promptsync admin rotate-keys
+      encrypt the credentials of all sources by the first key of PROMPTSYNC_ENCRYPTION_KEYS
 
 The embedded database is used by one process at a time: stop the service first.
 `
@@ -36,6 +40,7 @@ export async function runAdmin(args: string[], connect: Connect, streams: Stream
   else if (command === 'key' && rest[0] === 'create') await runKeyCreate(rest.slice(1), connect, streams)
   else if (command === 'export') await runExport(rest, connect, streams)
   else if (command === 'import') await runImport(rest, connect, streams)
+  else if (command === 'rotate-keys') await runRotateKeys(rest, connect, streams)
   else throw new AdminError(`unknown command "admin ${args.slice(0, 2).join(' ')}"\n\n${adminUsage}`)
 }
 
@@ -163,14 +168,26 @@ async function openFile(file: string): Promise<Readable> {
   }
 }
 
+async function runRotateKeys(args: string[], connect: Connect, { stderr }: Streams): Promise<void> {
+  parseArgs({ args, options: {} })
+  const { done, where } = await withDeps(connect('existing'), async (deps) => {
+    await requireCurrent(deps.connection)
+    return { done: await rotateKeys(deps, (failure) => stderr.write(`${failure}\n`)), where: nameOf(deps) }
+  })
+  const { rotated, current, failed } = done
+  stderr.write(`Encrypted ${rotated} credentials anew in ${where}; ${current} were by the first key already.\n`)
+  if (failed > 0) throw new AdminError(`${failed} credentials could not be decrypted and stay as they are: they are named above.`)
+}
+
 function oneFile(positionals: string[]): string[] {
   if (positionals.length <= 1) return positionals
   throw new AdminError(`One file at most, not ${positionals.length}: ${positionals.join(' ')}`)
 }
 
 function inWords(counts: Record<string, number>): string {
-  const { projects = 0, prompts = 0, versions = 0, releases = 0, aliases = 0, api_keys: keys = 0 } = counts
-  return `${projects} projects, ${prompts} prompts, ${versions} versions, ${releases} releases, ${aliases} aliases, ${keys} keys`
+  const { projects = 0, prompts = 0, versions = 0, releases = 0, aliases = 0, sources = 0, api_keys: keys = 0 } = counts
+  const registry = `${projects} projects, ${prompts} prompts, ${versions} versions, ${releases} releases, ${aliases} aliases`
+  return `${registry}, ${sources} sources, ${keys} keys`
 }
 
 /** Waits until the text is taken, so that a slow reader holds the export up and not the memory. */

@@ -55,9 +55,9 @@ async function exportTable(
   keyHashes: boolean,
   write: (text: string) => Promise<void>,
 ): Promise<number> {
-  const left = keyHashes ? [] : (omitted?.columns ?? [])
+  const { columns: left = [], shown = {} } = keyHashes ? {} : (omitted ?? {})
   const columns = (await columnsOf(tx, name)).filter((column) => !left.includes(column))
-  const list = columns.map((column) => `"${column}"`).join(', ')
+  const list = columns.map((column) => `${shown[column as keyof typeof shown] ?? `"${column}"`} AS "${column}"`).join(', ')
   const cursor = `export_${name}`
   await tx.$executeRawUnsafe(
     `DECLARE ${cursor} NO SCROLL CURSOR FOR SELECT row_to_json(t)::text AS row FROM (SELECT ${list} FROM "${name}" ORDER BY ${await keyOf(tx, name)}) t`,

@@ -1,7 +1,15 @@
 export type Table = {
   name: string
-  /** Columns that an export leaves out unless it is asked for them, why, and what an import puts there, as SQL. */
-  omitted?: { columns: readonly string[]; why: string; fill: Readonly<Record<string, string>> }
+  /**
+   * Columns that an export leaves out unless it is asked for them, why, and what an import puts there, as SQL; `shown` is
+   * what an export then writes of others, where that depends on what is left out.
+   */
+  omitted?: {
+    columns: readonly string[]
+    why: string
+    fill: Readonly<Record<string, string>>
+    shown?: Readonly<Record<string, string>>
+  }
   /** Which rows go with project `$1` when it is deleted, or why none do. */
   deletion: { where: string } | { kept: string }
   /** What becomes of the content of a version that is purged, or why there is none here. */
@@ -77,10 +85,12 @@ export const tables: readonly Table[] = [
     omitted: {
       columns: ['secrets'],
       why: 'credentials are encrypted for this installation, and are to be given anew',
-      fill: { secrets: "'{}'", enabled: 'false' },
+      fill: { secrets: "'{}'" },
+      // Without its credentials a source would fail again and again; others go on.
+      shown: { enabled: 'enabled AND NOT EXISTS (SELECT FROM json_object_keys(secrets))' },
     },
     deletion: { where: ofProject },
-    purge: { kept: 'settings, and names of what was synced' },
+    purge: { erased: 'the text, where it stands in the settings of an inline source' },
   },
   {
     name: 'source_files',

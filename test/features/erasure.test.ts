@@ -1,3 +1,7 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { foreignTables, tables } from '../../src/database/tables.js'
@@ -5,8 +9,14 @@ import { hashHex } from '../../src/lib/secrets.js'
 import { refused, shows } from '../helpers/assertions.js'
 import { runs } from '../helpers/runs.js'
 import { type CallOptions, everyRow, startService } from '../helpers/service.js'
+import { until } from '../helpers/until.js'
 
-const service = await startService(t)
+const roots = await mkdtemp(join(tmpdir(), 'promptsync-erasure-'))
+t.teardown(() => rm(roots, { recursive: true, force: true }))
+const encryptionKey = randomBytes(32).toString('base64')
+const service = await startService(t, {
+  env: { PROMPTSYNC_ENCRYPTION_KEYS: encryptionKey, PROMPTSYNC_FILE_ROOTS: await realpath(roots) },
+})
 const { call, deps } = service
 let projectCount = 0
 
@@ -61,7 +71,7 @@ t.test('deleting a project erases its contents and keeps its row, its numbers an
 
   const deleted = await remove()
   t.equal(deleted.status, 200)
-  shows(t, deleted.body, { slug: project, erased: { prompts: 2, versions: 3, releases: 2, aliases: 2, keys: 1 } })
+  shows(t, deleted.body, { slug: project, erased: { prompts: 2, versions: 3, releases: 2, aliases: 2, sources: 0, keys: 1 } })
   t.strictSame(await tablesHolding(`secret of ${project}`), [])
   t.strictSame(await tablesHolding(`title of ${project}`), [])
   refused(t, await send('/prompts/x/dev'), 404, 'project.not_found')
@@ -405,4 +415,133 @@ t.test('what was purged leaves the memory of the instance as well', async (t) =>
   await purge('x', 'v1')
   t.notOk([...deps.variables.keys()].some((key) => key.includes('in memory')))
   t.notOk(deps.renderable.get(key))
+})
+
+/** A project that follows a directory; `write` changes a file there and `sync` answers the run. */
+async function makeFollowing(files: Record<string, string>) {
+  const made = await makeProject()
+  const directory = join(await realpath(roots), made.project)
+  await mkdir(directory)
+  const write = (path: string, text: string) => writeFile(join(directory, path), text)
+  for (const [path, text] of Object.entries(files)) await write(path, text)
+  const put = (body: object = {}) =>
+    made.send('/sources/files', { method: 'PUT', body: { provider: 'file', config: { directory }, ...body } })
+  const sync = async (name = 'files') => (await made.send(`/sources/${name}/sync`, { method: 'POST' })).body
+  // A sync that the settings asked for may have come before.
+  const synced = async (name?: string) => {
+    const run = await sync(name)
+    if (run.errors.length > 0) throw new Error(JSON.stringify(run.errors))
+  }
+  return { ...made, directory, write, put, sync, synced }
+}
+
+t.test('deleting a project erases its sources, with their secrets, files, runs and routing', async (t) => {
+  const { project, put, synced, remove } = await makeFollowing({
+    'x.md': 'x',
+    PATH: 'version: 1\nroutes:\n  - pattern: "{a}.md"\n',
+  })
+  t.equal((await put({ webhookSecret: `secret of ${project}` })).status, 201)
+  await synced()
+  const { id } = await deps.db.source.findFirstOrThrow({ where: { project: { slug: project } } })
+  await deps.db.sourceDelivery.create({ data: { sourceId: id, delivery: 'one' } })
+  const stays = await makeFollowing({ 'y.md': 'y' })
+  await stays.put()
+  await stays.synced()
+  const kept = (await stays.send('/sources/files')).text
+  const deleted = await remove()
+  t.equal(deleted.body.erased.sources, 1)
+  const rows = await allRows()
+  for (const table of ['source_files', 'source_runs', 'source_deliveries', 'release_sources'])
+    t.notOk(
+      rows[table]?.some((row) => row.includes(`"source_id":${id},`)),
+      table,
+    )
+  t.notOk(rows.sources?.some((row) => row.includes(`"id":${id},`)))
+  t.equal((await stays.send('/sources/files')).text, kept, 'those of another project are as they were')
+  await call('/projects', { body: { slug: project } })
+  t.strictSame((await call('/sources', { project })).body.items, [])
+})
+
+t.test(
+  'a purged text is erased from what is known of its source, and its sync fails naming the file until an admin allows it',
+  async (t) => {
+    const { send, write, put, sync, synced, purge, allow } = await makeFollowing({ 'x.md': 'a leaked text', 'y.md': 'y' })
+    await put()
+    await synced()
+    const [known] = await deps.db.sourceFile.findMany({
+      where: { path: 'x.md', source: { name: 'files' } },
+      orderBy: { sourceId: 'desc' },
+    })
+    t.equal((await sync()).status, 'unchanged')
+    t.equal((await purge('x', 'v1')).status, 200)
+    t.strictSame(await tablesHolding(known?.hash ?? 'none'), [], 'nothing tells the text, its hash neither')
+    t.strictSame(await tablesHolding('a leaked text'), [])
+
+    const failed = await sync()
+    t.equal(failed.status, 'failed', 'the next check looks again, though nothing changed there')
+    t.match(failed.errors, [
+      { code: 'content.purged', path: 'x.md', message: /version v1 of "x".*DELETE \/prompts\/x\/v1\/purge/ },
+    ])
+    t.notOk(JSON.stringify(failed).includes('leaked text'))
+    refused(t, await send('/prompts/x/production'), 410, 'version.purged')
+    t.equal((await send('/prompts/y/production')).status, 200, 'the last good release stays')
+
+    await allow('x', 'v1')
+    t.equal((await sync()).status, 'success')
+    t.equal((await send('/prompts/x/production')).body.content, 'a leaked text')
+    await purge('x', 'v2')
+    await write('x.md', 'a clean text')
+    t.equal((await sync()).status, 'success', 'a corrected file needs no permission')
+    t.equal((await send('/prompts/x/production')).body.content, 'a clean text')
+  },
+)
+
+t.test('a sync that began before a purge and would end after it stores nothing, and the next one looks again', async (t) => {
+  const { project, send, write, put, sync, synced, purge } = await makeFollowing({ 'x.md': 'purged in mid-sync', 'y.md': 'y' })
+  await put()
+  await synced()
+  const { run } = deps.writes
+  t.teardown(() => {
+    deps.writes.run = run
+  })
+  let waiting = 0
+  deps.writes.run = (slug, work) => {
+    if (slug === project) waiting += 1
+    return run(slug, work)
+  }
+  let release: () => void = () => undefined
+  const holding = deps.writes.run(project, () => new Promise<void>((resolve) => (release = resolve)))
+  const purging = purge('x', 'v1')
+  await until('the purge waits its turn', 5_000, () => waiting === 2)
+  await write('y.md', 'y, changed')
+  const syncing = sync()
+  await until('the sync has read all and waits behind it', 5_000, () => waiting === 3)
+  release()
+  await holding
+  t.equal((await purging).status, 200)
+  t.match(await syncing, { status: 'failed', errors: [{ code: 'source.changed' }] })
+  t.equal((await send('/prompts/y/production')).body.content, 'y')
+  t.match(await sync(), { status: 'failed', errors: [{ code: 'content.purged', path: 'x.md' }] })
+})
+
+t.test('a purged text goes from the settings of an inline source, which is disabled until it is set up anew', async (t) => {
+  const { send, synced, purge } = await makeFollowing({})
+  const put = (files: object) =>
+    send('/sources/own', { method: 'PUT', body: { provider: 'inline', config: { files }, enabled: true } })
+  await put({ 'x.md': 'an inline leak', 'y.md': 'y' })
+  await synced('own')
+  await purge('x', 'v1')
+  const source = (await send('/sources/own')).body
+  t.strictSame([source.enabled, source.config], [false, { files: { 'y.md': 'y' } }])
+  t.strictSame(
+    (await tablesHolding('an inline leak')).filter((name) => name.startsWith('source')),
+    [],
+  )
+  t.strictSame(
+    (await tablesHolding('an inline leak')).filter((name) => name.startsWith('version')),
+    [],
+  )
+  await put({ 'x.md': 'clean', 'y.md': 'y' })
+  await synced('own')
+  t.equal((await send('/prompts/x/production')).body.content, 'clean')
 })

@@ -141,3 +141,42 @@ t.test('the guide tells of every metric that there is, and of no other', async (
   t.ok(there.length > 10, 'found them')
   t.strictSame(rows.map(([, name]) => name).sort(), there.sort())
 })
+
+t.test('syncs are counted by what asked for them and how they ended, and sources by their state', async (t) => {
+  const instance = await startService(t)
+  const put = (name: string, body: object) =>
+    instance.call(`/sources/${name}`, { method: 'PUT', body: { provider: 'inline', prefix: name, ...body } })
+  const sync = async (name: string) => (await instance.call(`/sources/${name}/sync`, { method: 'POST' })).body.status
+  await put('fine', { config: { files: { 'x.md': 'x' } } })
+  await put('wrong', { config: { files: { 'x.md': '{% if %}' } } })
+  await put('off', { config: { files: { 'x.md': 'x' } }, enabled: false })
+  await until('the first syncs have ended', deadlineMs, async () => {
+    const { items } = (await instance.call('/sources')).body
+    return items.filter(({ status }: { status: string }) => status === 'pending').length === 1
+  })
+  t.equal(await sync('fine'), 'unchanged')
+  t.equal(await sync('wrong'), 'failed')
+  const metrics = await readMetrics(instance)
+  const runs = (trigger: string, outcome: string) =>
+    metrics(`promptsync_sync_duration_seconds_count{trigger="${trigger}",outcome="${outcome}"}`)
+  t.strictSame([runs('setup', 'success'), runs('request', 'unchanged'), runs('request', 'failed')], [1, 1, 1])
+  const inState = (state: string) => metrics(`promptsync_sources{state="${state}"}`)
+  t.strictSame(['success', 'failed', 'pending', 'unreachable', 'disabled'].map(inState), [1, 1, 0, 0, 1])
+  t.equal(metrics('promptsync_sync_runs_open{status="pending"}'), 0)
+
+  await put('late', { config: { files: { 'x.md': 'x' } }, enabled: false })
+  t.equal((await readMetrics(instance))('promptsync_sources{state="disabled"}'), 1, 'they are counted seldom')
+  instance.clock.advance(pauseMs * 3)
+  t.equal((await readMetrics(instance))('promptsync_sources{state="disabled"}'), 2)
+})
+
+t.test('a database that is away holds up no metrics: what was counted last is told', async (t) => {
+  const cold = await startCold(t)
+  const { instance } = cold
+  await instance.call(path)
+  const disabled = async () => (await readMetrics(instance))('promptsync_sources{state="disabled"}')
+  t.equal(await disabled(), 0)
+  await lose(cold)
+  instance.clock.advance(pauseMs * 3)
+  t.equal(await disabled(), 0)
+})

@@ -34,8 +34,9 @@ export async function deleteProject(deps: Deps, caller: Caller): Promise<Deleted
       versions = 0,
       releases = 0,
       aliases = 0,
+      sources = 0,
     } = await eraseRows(tx, project.id, rowsAtOnce[deps.connection.kind])
-    const erased = { prompts, versions, releases, aliases, keys }
+    const erased = { prompts, versions, releases, aliases, sources, keys }
     await recordChange(tx, caller, {
       action: 'project.delete',
       target: project.slug,

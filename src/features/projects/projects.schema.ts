@@ -43,7 +43,7 @@ export const DeletedProject = z
   .object({
     slug: z.string(),
     deletedAt: Timestamp,
-    erased: z.object({ prompts: count, versions: count, releases: count, aliases: count, keys: count }),
+    erased: z.object({ prompts: count, versions: count, releases: count, aliases: count, sources: count, keys: count }),
   })
   .meta({ id: 'DeletedProject' })
 export type DeletedProject = z.infer<typeof DeletedProject>

@@ -10,6 +10,7 @@ import { invalid } from '../../lib/validation.js'
 import { type LockedProject, recordChange, writeProject } from '../projects/projects.service.js'
 import { type LoadedVersion, loadVersion, resolveRef } from '../prompts/resolve.service.js'
 import { noteErased } from '../reads/changes.service.js'
+import { forgetVersion } from '../sources/forget.service.js'
 import type { AllowedVersion, PurgedVersion } from './purge.schema.js'
 
 /** The answer to a purge names this many other versions of the same text, and as many that include it. */
@@ -19,7 +20,7 @@ type Named = { name: string; version: string; number: number }
 
 /**
  * Erases one version for good: content, messages, config, inputs, variants and hash. The number stays taken, releases
- * stay whole, and its text is refused in later pushes until `allowPurged`. To a purged version it changes nothing.
+ * stay whole, and its text is refused in later pushes and syncs until `allowPurged`. To a purged version it changes nothing.
  */
 export async function purgeVersion(
   deps: Deps,
@@ -41,6 +42,7 @@ export async function purgeVersion(
       UPDATE versions SET purged_at = ${now}::timestamptz, content = NULL, messages = NULL, config = '{}', inputs = NULL,
         variants = '[]', content_hash = NULL
       WHERE id = ${version.id}::uuid`
+    await forgetVersion(tx, project, version.id, now)
     const affected = await findAffected(tx, project, version.id)
     await recordChange(tx, caller, {
       action: 'version.purge',
