@@ -23,7 +23,7 @@ const usage = `promptsync ${packageVersion}: a prompt registry over HTTP
 
   promptsync serve      serve (the default)
   promptsync migrate    bring the database to this version's schema and exit
-  promptsync admin      make a key, export or import, on the database itself: promptsync admin --help
+  promptsync admin      make a key, export, import, rotate keys, on the database itself: promptsync admin --help
   promptsync --version
   promptsync --help
 
