@@ -124,6 +124,16 @@ const mutations: Record<string, Mutation> = {
     refused: () => ['/prompts/x/two/purge', remove, '404 purge.not_found'],
     entry: () => ({ action: 'version.allow', target: 'x one', before: { refused: true }, after: { refused: false } }),
   },
+  putSource: {
+    call: () => ['/sources/one', put(source)],
+    entry: () => ({ action: 'source.create', target: 'one', before: null, after: { ...source, webhookSecret: null } }),
+  },
+  deleteSource: {
+    prepare: ({ send }) => send('/sources/one', put(source)),
+    call: () => ['/sources/one', remove],
+    refused: () => ['/sources/unknown', remove, '404 source.not_found'],
+    entry: () => ({ action: 'source.delete', target: 'one', before: source, after: null }),
+  },
   createProject: {
     call: ({ project }) => ['/projects', post({ slug: `${project}-new`, settings: { scan: 'off' } })],
     refused: ({ project }) => ['/projects', post({ slug: project }), '409 project.exists'],
@@ -154,7 +164,7 @@ const mutations: Record<string, Mutation> = {
       action: 'project.delete',
       target: project,
       before: { slug: project },
-      after: { erased: { prompts: 2, versions: 3, releases: 2, aliases: 1, keys: 2 } },
+      after: { erased: { prompts: 2, versions: 3, releases: 2, aliases: 1, sources: 0, keys: 2 } },
     }),
   },
   createKey: {
@@ -178,6 +188,9 @@ const mutations: Record<string, Mutation> = {
   },
 }
 
+/** One that is not enabled, so that no sync follows. */
+const source = { provider: 'inline', config: { files: { 'prompts/z.md': 'Z' } }, prefix: 'one', enabled: false }
+
 const pushed = {
   version: 'three',
   alias: 'dev',
@@ -200,14 +213,16 @@ await db.$executeRawUnsafe(
 )
 
 /** They take a body, and change nothing. */
-const reads = ['renderPrompt', 'validate']
+const reads = ['renderPrompt', 'renderResolved', 'validate', 'testSource']
+/** They ask for a sync, whose release is what leaves an entry. */
+const asks = ['syncSource', 'takeGithubHook', 'takeSignedHook']
 
 /** Operations of the OpenAPI that may change something. */
 function mutatingOperations(): string[] {
   const paths = service.app.swagger().paths as Record<string, Record<string, { operationId: string }>>
   return Object.values(paths).flatMap((methods) =>
     Object.entries(methods).flatMap(([method, { operationId }]) =>
-      ['get', 'head'].includes(method) || reads.includes(operationId) ? [] : [operationId],
+      ['get', 'head'].includes(method) || [...reads, ...asks].includes(operationId) ? [] : [operationId],
     ),
   )
 }
