@@ -33,6 +33,8 @@ export type Deps = {
   validations: WriteQueue
   /** Syncs of sources take turns: each may hold connections and memory for a while. */
   syncs: WriteQueue
+  /** The sources that are being synced here, and whether there is to be one more look at them. */
+  working: Map<bigint, { isWantedAgain: boolean; done: Promise<void> }>
   /** How long syncs took, by `trigger` and `outcome`. */
   syncDurations: DurationFamily
   /** What secrets of sources are encrypted by. */
@@ -108,6 +110,7 @@ export async function assembleDeps({ connection, redis, config, log, now, elapse
     writes: createWriteQueue(writeLimits),
     validations: createWriteQueue(validationLimits),
     syncs: createWriteQueue(syncLimits),
+    working: new Map(),
     syncDurations: createDurationFamily(syncDurationBounds),
     keyring: createKeyring(config.encryptionKeys),
     ...{ allowedHosts, outbound },

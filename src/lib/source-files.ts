@@ -1,9 +1,9 @@
-import { Minimatch } from 'minimatch'
-import { AppError, type Finding } from '../errors.js'
+import type { ErrorCode, Finding } from '../errors.js'
 import { FileError } from './file-formats/file-error.js'
 import { isPromptFile, nameOfFile } from './files.js'
+import { compileGlob } from './glob.js'
 import { isPromptName, maxNameLength } from './names.js'
-import { maxFindings } from './validation.js'
+import { mapInSlices, type Pause } from './slices.js'
 
 /** Which files of a source are taken, and what their names begin with. */
 export type SelectionRules = { include: readonly string[]; exclude: readonly string[]; prefix: string | null }
@@ -13,26 +13,20 @@ export type Selected<File> = {
   /** The file at the root that routes, where there is one, and the one that says its schema. */
   pathFile: File | null
   schemaVersion: File | null
+  /** The paths that give no name, and those that give the same one as another. */
+  faults: Fault[]
 }
+
+/** One thing that is wrong with a source. */
+export type Fault = Finding & { code: ErrorCode }
 
 /** The folder that prompts are kept in by convention: it is no part of their names. */
 const folder = 'prompts/'
-const pathFileName = 'PATH'
-const schemaVersionName = 'schema-version'
-/** What is left of the language costs little for any path, given `globProblem`. */
-const globOptions = { dot: true, nocomment: true, nonegate: true, noext: true, braceExpandMax: 100 }
-const maxGlobLength = 300
+export const pathFileName = 'PATH'
+export const schemaVersionName = 'schema-version'
 const readme = /^readme(\.[^/]*)?$/i
-
-/** Why a pattern cannot be used, or null: one with many wildcards could take for ever to match. Pure. */
-export function globProblem(pattern: string): string | null {
-  if (pattern.length > maxGlobLength) return `is over ${maxGlobLength} characters`
-  if (pattern.startsWith('/') || pattern.split('/').includes('..')) return 'must be relative, without ".."'
-  const segments = pattern.split('/')
-  if (segments.filter((segment) => segment === '**').length > 3) return 'has more than three "**"'
-  if (segments.some((segment) => segment !== '**' && segment.split('*').length > 4)) return 'has more than three "*" in a segment'
-  return null
-}
+/** Characters of paths times those of patterns: the most that is matched in a minute, were all of it made to be slow. */
+const maxMatchCost = 20e9
 
 /** The name of a prompt by the name that its path alone gives: without the folder of prompts, and with the prefix of its source. Pure. */
 export function nameInSource(name: string, prefix: string | null): string {
@@ -42,39 +36,62 @@ export function nameInSource(name: string, prefix: string | null): string {
 
 /**
  * Chooses the prompt files of a listing. Without `include` those under `prompts/` are taken if there are any, else all but
- * those in folders whose name begins with a dot; READMEs never. Throws `file.invalid` for paths that give no name and
- * `file.collision` for paths that give the same one, naming all. Pure.
+ * those in folders whose name begins with a dot; READMEs never. Of files that collide the first one is kept.
  */
-export function selectFiles<File extends { path: string }>(files: readonly File[], rules: SelectionRules): Selected<File> {
-  const prompts = chosen(files, rules).map((file) => ({ file, named: nameIn(file.path, rules.prefix) }))
-  refuse(
-    'file.invalid',
-    prompts.flatMap(({ file: { path }, named }) => ('problem' in named ? [{ path, message: named.problem }] : [])),
-  )
-  const selected = prompts.flatMap(({ file, named }) => ('name' in named ? [{ ...file, name: named.name }] : []))
-  refuse('file.collision', collisions(selected))
+export async function selectFiles<File extends { path: string }>(
+  files: readonly File[],
+  rules: SelectionRules,
+  pause: Pause,
+): Promise<Selected<File>> {
   const atRoot = (name: string) => files.find(({ path }) => path === name) ?? null
-  return { prompts: selected, pathFile: atRoot(pathFileName), schemaVersion: atRoot(schemaVersionName) }
+  const routing = { pathFile: atRoot(pathFileName), schemaVersion: atRoot(schemaVersionName) }
+  const cost = costFault(files, rules)
+  if (cost) return { prompts: [], ...routing, faults: [cost] }
+  const taken = await chosen(files, rules, pause)
+  const named = await mapInSlices(taken, pause, (file) => ({ file, ...nameIn(file.path, rules.prefix) }))
+  const nameless = named.flatMap(({ file: { path }, problem }): Fault[] =>
+    problem === undefined ? [] : [{ code: 'file.invalid', path, message: problem }],
+  )
+  const selected = named.flatMap(({ file, name }) => (name === undefined ? [] : [{ ...file, name }]))
+  const { first, faults } = withoutCollisions(selected)
+  return { prompts: first, ...routing, faults: [...nameless, ...faults] }
 }
 
-function chosen<File extends { path: string }>(files: readonly File[], { include, exclude }: SelectionRules): File[] {
-  const excluded = globs(exclude)
-  const formats = files.filter(({ path }) => isPromptFile(path) && !readme.test(path.split('/').at(-1) ?? '') && !excluded(path))
-  if (include.length > 0) {
-    const included = globs(include)
-    return formats.filter(({ path }) => included(path))
-  }
+function costFault(files: readonly { path: string }[], { include, exclude }: SelectionRules): Fault | null {
+  const [ofPaths = 0, ofPatterns = 0] = [files.map(({ path }) => path), [...include, ...exclude]].map((texts) =>
+    texts.reduce((sum, { length }) => sum + length, 0),
+  )
+  if (ofPaths * ofPatterns <= maxMatchCost) return null
+  const message = `The paths of ${files.length} files and the patterns of \`include\` and \`exclude\` are too long together. Use fewer patterns.`
+  return { code: 'source.too_large', path: '', message }
+}
+
+async function chosen<File extends { path: string }>(
+  files: readonly File[],
+  { include, exclude }: SelectionRules,
+  pause: Pause,
+): Promise<File[]> {
+  const [included, excluded] = [globs(include), globs(exclude)]
+  const isTaken = (path: string) =>
+    isPromptFile(path) && !isReadme(path) && (include.length === 0 || included(path)) && !excluded(path)
+  const taken = await mapInSlices(files, pause, ({ path }) => isTaken(path))
+  const formats = files.filter((_file, index) => taken[index])
+  if (include.length > 0) return formats
   const visible = formats.filter(({ path }) => !path.split('/').some((segment) => segment.startsWith('.')))
   const inFolder = visible.filter(({ path }) => path.startsWith(folder))
   return inFolder.length > 0 ? inFolder : visible
 }
 
-function globs(patterns: readonly string[]): (path: string) => boolean {
-  const compiled = patterns.map((pattern) => new Minimatch(pattern, globOptions))
-  return (path) => compiled.some((glob) => glob.match(path))
+function isReadme(path: string): boolean {
+  return readme.test(path.slice(path.lastIndexOf('/') + 1))
 }
 
-function nameIn(path: string, prefix: string | null): { name: string } | { problem: string } {
+function globs(patterns: readonly string[]): (path: string) => boolean {
+  const compiled = patterns.map(compileGlob)
+  return (path) => compiled.some((matches) => matches(path))
+}
+
+function nameIn(path: string, prefix: string | null): { name?: string; problem?: string } {
   try {
     const name = nameInSource(nameOfFile(path), prefix)
     if (isPromptName(name)) return { name }
@@ -87,21 +104,17 @@ function nameIn(path: string, prefix: string | null): { name: string } | { probl
   }
 }
 
-function collisions(files: readonly { path: string; name: string }[]): Finding[] {
-  const seen = new Map<string, string>()
-  return files.flatMap(({ path, name }) => {
-    const other = seen.get(name)
+function withoutCollisions<File extends { path: string; name: string }>(files: File[]) {
+  const byName = new Map<string, File>()
+  const faults = files.flatMap((file): Fault[] => {
+    const { path, name } = file
+    const other = byName.get(name)?.path
     if (other === undefined) {
-      seen.set(name, path)
+      byName.set(name, file)
       return []
     }
-    return [{ path, message: `Files "${other}" and "${path}" are both prompt "${name}". Rename or exclude one of them.` }]
+    const message = `Files "${other}" and "${path}" are both prompt "${name}". Rename or exclude one of them.`
+    return [{ code: 'file.collision', path, message }]
   })
-}
-
-function refuse(code: 'file.invalid' | 'file.collision', findings: Finding[]): void {
-  const [first] = findings
-  if (!first) return
-  const more = findings.length > 1 ? ` (and ${findings.length - 1} more, see errors)` : ''
-  throw new AppError(code, `${first.message}${more}`, { errors: findings.slice(0, maxFindings) })
+  return { first: [...byName.values()], faults }
 }

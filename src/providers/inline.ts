@@ -28,6 +28,7 @@ const InlineConfig = z
 export const inline: Provider<InlineConfig> = {
   name: 'inline',
   config: InlineConfig,
+  contentFields: ['files'],
   needsGlobalAdmin: false,
   target: () => 'inline',
   check: async () => undefined,

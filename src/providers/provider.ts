@@ -62,6 +62,8 @@ export type Provider<Config = unknown> = {
   name: string
   /** A strict object. Fields that hold credentials are marked by `secret()`, and are strings or records of strings. */
   config: z.ZodType<Config>
+  /** Fields that hold texts of prompts by their paths: the audit, which is never erased, tells the paths alone. */
+  contentFields?: readonly string[]
   /** Whether only a global admin key may set one up. */
   needsGlobalAdmin: boolean
   /** What the credentials are meant for, `https://github.com` say: with another one stored credentials are not used. */

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.js'
 import { requestRun, workOff } from './runs.service.js'
 
 export type Syncing = {
-  /** Ends what is under way; what was not stored is done again later, here or elsewhere. */
+  /** Looks no more; resolves when a look that is under way has ended. */
   stop(): Promise<void>
 }
 
@@ -13,20 +13,12 @@ const maxDue = 20
 
 /** Checks sources when their time has come, once over all instances, from now until it is stopped. */
 export function startSyncing(deps: Deps): Syncing {
-  const underWay = new Map<bigint, Promise<void>>()
   let timer: NodeJS.Timeout | null = null
   let isStopped = false
   let looking: Promise<void> = Promise.resolve()
-  const work = (sourceId: bigint) => {
-    if (underWay.has(sourceId)) return
-    underWay.set(
-      sourceId,
-      workOff(deps, sourceId).finally(() => underWay.delete(sourceId)),
-    )
-  }
   const look = async () => {
     try {
-      if (!deps.database.isAway()) for (const id of await findWork(deps)) work(id)
+      if (!deps.database.isAway()) for (const id of await findWork(deps)) void workOff(deps, id)
     } catch (err) {
       if (!isStopped) deps.log.warn({ err }, 'It could not be looked which sources are to be synced. It is tried again.')
     }
@@ -46,7 +38,6 @@ export function startSyncing(deps: Deps): Syncing {
       isStopped = true
       if (timer) clearTimeout(timer)
       await looking
-      await Promise.all(underWay.values())
     },
   }
 }

@@ -3,7 +3,7 @@ import { AppError, tryLater } from '../../errors.js'
 import { type App, problems, type Routes } from '../../http.js'
 import { addressKey, bucketQuota, guessesPerMinute, rateExceeded } from '../../lib/limits.js'
 import { GithubHookHeaders, HookAnswer, HookParams, SignedHookHeaders } from './hooks.schema.js'
-import { createSyncStarter, type Hook, takeGithubHook, takeSignedHook } from './hooks.service.js'
+import { type Hook, takeGithubHook, takeSignedHook } from './hooks.service.js'
 
 const tags = ['webhooks']
 /** A push of two thousand commits fits. */
@@ -12,7 +12,6 @@ const maxBodyBytes = 5 * 1024 ** 2
 const maxBodiesBytes = 128 * 1024 ** 2
 
 export const hookRoutes: Routes = async (app) => {
-  const start = createSyncStarter(app.deps)
   // What is signed are the bytes, whatever they are said to be.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => body)
@@ -36,7 +35,7 @@ export const hookRoutes: Routes = async (app) => {
         response: { 200: HookAnswer, 202: HookAnswer, ...problems },
       },
     },
-    async (request, reply) => send(reply, await takeGithubHook(app.deps, start, toHook(request))),
+    async (request, reply) => send(reply, await takeGithubHook(app.deps, toHook(request))),
   )
 
   app.post(
@@ -53,7 +52,7 @@ export const hookRoutes: Routes = async (app) => {
         response: { 200: HookAnswer, 202: HookAnswer, ...problems },
       },
     },
-    async (request, reply) => send(reply, await takeSignedHook(app.deps, start, toHook(request))),
+    async (request, reply) => send(reply, await takeSignedHook(app.deps, toHook(request))),
   )
 }
 

@@ -15,9 +15,6 @@ import { type SourceRow, secretSubject, webhookField } from './source-rows.servi
 /** A webhook as it came: `body` holds the bytes that were signed. */
 export type Hook<Headers> = { project: string; source: string; headers: Headers; body: Buffer; requestId: string }
 
-/** Has the runs of a source done that are asked for, in the background. */
-export type StartSync = (sourceId: bigint) => void
-
 const maxClockSkewMs = 5 * 60_000
 /** A delivery is known for so long, and of a source so many are. */
 const deliveryKeptMs = 24 * 60 * 60_000
@@ -33,27 +30,8 @@ const plus = 0x2b
 const space = 0x20
 const hexDigits = Buffer.from('0123456789ABCDEF0123456789abcdef')
 
-/** A sync may be wanted again and again while one is under way: of a source no more than one waits here. */
-export function createSyncStarter(deps: Deps): StartSync {
-  const underWay = new Map<bigint, { isWantedAgain: boolean }>()
-  const work = async (sourceId: bigint) => {
-    const state = { isWantedAgain: true }
-    underWay.set(sourceId, state)
-    while (state.isWantedAgain) {
-      state.isWantedAgain = false
-      await workOff(deps, sourceId)
-    }
-    underWay.delete(sourceId)
-  }
-  return (sourceId) => {
-    const state = underWay.get(sourceId)
-    if (state) state.isWantedAgain = true
-    else void work(sourceId)
-  }
-}
-
 /** Takes a delivery of GitHub, or of who speaks as it does. Throws `hook.refused`. */
-export async function takeGithubHook(deps: Deps, start: StartSync, hook: Hook<GithubHookHeaders>): Promise<HookAnswer> {
+export async function takeGithubHook(deps: Deps, hook: Hook<GithubHookHeaders>): Promise<HookAnswer> {
   const { headers, body } = hook
   const signature = readSignature(headers['x-hub-signature-256'])
   const row = await admit(deps, hook, { signature, signed: [body], isInTime: true })
@@ -63,17 +41,17 @@ export async function takeGithubHook(deps: Deps, start: StartSync, hook: Hook<Gi
   const reason = reasonToIgnore(await findRef(deps.db, row), await readPush(hook, deps.pause))
   if (reason !== null) return ignored(reason)
   const delivery = /^[\w-]{1,100}$/.exec(headers['x-github-delivery'] ?? '')?.[0] ?? signature?.toString('hex')
-  return take(deps, start, row, `github ${delivery}`, hook.requestId)
+  return take(deps, row, `github ${delivery}`, hook.requestId)
 }
 
 /** Takes a webhook of our own form. Throws `hook.refused`. */
-export async function takeSignedHook(deps: Deps, start: StartSync, hook: Hook<SignedHookHeaders>): Promise<HookAnswer> {
+export async function takeSignedHook(deps: Deps, hook: Hook<SignedHookHeaders>): Promise<HookAnswer> {
   const { headers, body } = hook
   const timestamp = headers['x-promptsync-timestamp'] ?? ''
   const signature = readSignature(headers['x-promptsync-signature'])
   const isInTime = /^\d{1,12}$/.test(timestamp) && Math.abs(deps.now().getTime() - Number(timestamp) * 1_000) <= maxClockSkewMs
   const row = await admit(deps, hook, { signature, signed: [Buffer.from(`${timestamp}.`), body], isInTime })
-  return take(deps, start, row, `signed ${signature?.toString('hex')}`, hook.requestId)
+  return take(deps, row, `signed ${signature?.toString('hex')}`, hook.requestId)
 }
 
 function ignored(reason: string): HookAnswer {
@@ -207,7 +185,7 @@ function reasonToIgnore(named: string | null, { ref, repository }: GithubPush): 
 }
 
 /** Notes the delivery and asks for a run, both or neither. */
-async function take(deps: Deps, start: StartSync, row: Hooked, delivery: string, requestId: string): Promise<HookAnswer> {
+async function take(deps: Deps, row: Hooked, delivery: string, requestId: string): Promise<HookAnswer> {
   const noted = deps.db.$transaction(async (tx) => {
     if (!(await holdSource(tx, row))) throw refused()
     if (!(await noteDelivery(tx, row, delivery, deps.now()))) return null
@@ -215,7 +193,7 @@ async function take(deps: Deps, start: StartSync, row: Hooked, delivery: string,
   })
   const run = await whileThere(deps, noted, writeRefused)
   if (run === null) return { status: 'duplicate', run: null, reason: 'It was delivered before.' }
-  start(row.id)
+  void workOff(deps, row.id)
   return { status: 'accepted', run: run.toString() }
 }
 

@@ -1,12 +1,20 @@
 import type { Deps } from '../../deps.js'
-import { AppError, type Finding } from '../../errors.js'
+import { AppError } from '../../errors.js'
 import { checkSchemaVersion, type PathFile, parsePathFile } from '../../lib/path-file.js'
-import { type Selected, type SelectionRules, selectFiles } from '../../lib/source-files.js'
+import type { Pause } from '../../lib/slices.js'
+import {
+  type Fault,
+  pathFileName,
+  type Selected,
+  type SelectionRules,
+  schemaVersionName,
+  selectFiles,
+} from '../../lib/source-files.js'
 import { maxFindings } from '../../lib/validation.js'
 import type { ListedCommit, ListedFile, Provider, ProviderContext, Revision } from '../../providers/provider.js'
 import { maxRevisionLength } from '../../providers/provider.js'
 
-/** What is in a source, as far as it is to be taken. */
+/** What is in a source, as far as it is to be taken, with what is wrong with that at a first glance. */
 export type Found = Selected<ListedFile> & {
   revision: Revision
   commit: ListedCommit | null
@@ -18,16 +26,40 @@ export type Found = Selected<ListedFile> & {
 export type Routing = { pathText: string | null; pathFile: PathFile | null }
 
 /** Where a provider is asked, and with what. */
-export type Asked = { provider: Provider; config: unknown; context: ProviderContext }
+export type Asked = { provider: Provider; config: unknown; context: ProviderContext; pause: Pause }
 
 const maxIgnoredNamed = 10
 
+/** What an error says is wrong, item by item. */
+export function faultsOf(error: AppError): Fault[] {
+  return (error.errors ?? [{ path: '', message: error.message }]).map((finding) => ({ code: error.code, ...finding }))
+}
+
+/** Throws for all that is wrong at once; the first fault gives the error its code. */
+export function refuseFaults(faults: readonly Fault[]): void {
+  const [first] = faults
+  if (!first) return
+  const more = faults.length > 1 ? ` (and ${faults.length - 1} more, see errors)` : ''
+  throw new AppError(first.code, `${first.message}${more}`, { errors: faults.slice(0, maxFindings) })
+}
+
+/** Takes a step. What is wrong with the source joins `faults`, and null is the answer; what may be gone soon is thrown. */
+async function collect<T>(faults: Fault[], step: () => T | Promise<T>): Promise<T | null> {
+  try {
+    return await step()
+  } catch (error) {
+    if (!(error instanceof AppError) || error.status >= 500) throw error
+    faults.push(...faultsOf(error))
+    return null
+  }
+}
+
 /**
  * What there is now, or null where nothing has changed since `previous`. `onReached` is called once the other side has told
- * what it has. Throws `source.*` and `file.*`.
+ * what it has. Throws `source.*`.
  */
 export async function findFiles(
-  { provider, config, context }: Asked,
+  { provider, config, context, pause }: Asked,
   previous: Revision | null,
   rules: SelectionRules,
   onReached: () => void = () => undefined,
@@ -35,32 +67,50 @@ export async function findFiles(
   const listing = await provider.list(config, previous, context)
   onReached()
   if (listing.unchanged) return null
-  const selected = selectFiles(listing.files, rules)
+  const { faults, ...selected } = await selectFiles(listing.files, rules, pause)
   if (listing.revision.length > maxRevisionLength)
     throw new Error(`Provider ${provider.name} answers a revision too long to keep.`)
-  if (selected.prompts.length === 0) throw noPrompts(listing.files.length, rules)
-  refuseLarge(selected, context.limits.fileBytes)
-  return { ...selected, revision: listing.revision, commit: listing.commit, warnings: ignoredWarnings(listing.ignored) }
+  if (selected.prompts.length === 0 && faults.length === 0) faults.push(noPrompts(listing.files.length, rules))
+  const { revision, commit } = listing
+  return {
+    ...withoutLarge(selected, faults, context.limits.fileBytes),
+    revision,
+    commit,
+    warnings: ignoredWarnings(listing.ignored),
+  }
 }
 
-function noPrompts(files: number, { include }: SelectionRules): AppError {
+/** What is too large is not read; it joins `faults`. */
+function withoutLarge(
+  { prompts, pathFile, schemaVersion }: Omit<Selected<ListedFile>, 'faults'>,
+  faults: Fault[],
+  fileBytes: number,
+): Selected<ListedFile> {
+  const isTaken = <File extends ListedFile>(file: File | null): file is File => {
+    if (file === null) return false
+    if (file.sizeBytes === null || file.sizeBytes <= fileBytes) return true
+    faults.push(tooLarge(file, fileBytes))
+    return false
+  }
+  return {
+    prompts: prompts.filter(isTaken),
+    pathFile: isTaken(pathFile) ? pathFile : null,
+    schemaVersion: isTaken(schemaVersion) ? schemaVersion : null,
+    faults,
+  }
+}
+
+function noPrompts(files: number, { include }: SelectionRules): Fault {
   const what = include.length > 0 ? ' that `include` names' : ''
-  return new AppError(
-    'source.invalid',
-    `The source holds ${files} files, and no prompt file${what} among them. Put prompts (.md, .txt, .yaml, .j2, .prompty) below prompts/, or set \`include\`.`,
-  )
+  const remedy = 'Put prompts (.md, .txt, .yaml, .j2, .prompty) below prompts/, or set `include`.'
+  const message = `The source holds ${files} files, and no prompt file${what} among them. ${remedy}`
+  return { code: 'source.invalid', path: '', message }
 }
 
-function refuseLarge({ prompts }: Selected<ListedFile>, fileBytes: number): void {
-  const large = prompts.filter(({ sizeBytes }) => sizeBytes !== null && sizeBytes > fileBytes)
-  const errors = large.map(({ path, sizeBytes }): Finding => {
-    const mebibytes = ((sizeBytes ?? 0) / 1024 ** 2).toFixed(1)
-    return {
-      path,
-      message: `File "${path}" has ${mebibytes} MiB; at most ${fileBytes / 1024} KiB are taken. Split or exclude it.`,
-    }
-  })
-  if (errors[0]) throw new AppError('source.too_large', errors[0].message, { errors: errors.slice(0, maxFindings) })
+function tooLarge({ path, sizeBytes }: ListedFile, fileBytes: number): Fault {
+  const mebibytes = ((sizeBytes ?? 0) / 1024 ** 2).toFixed(1)
+  const message = `File "${path}" has ${mebibytes} MiB; at most ${fileBytes / 1024} KiB are taken. Split or exclude it.`
+  return { code: 'source.too_large', path, message }
 }
 
 function ignoredWarnings(ignored: readonly { path: string; why: string }[]): string[] {
@@ -68,24 +118,30 @@ function ignoredWarnings(ignored: readonly { path: string; why: string }[]): str
   return ignored.length > maxIgnoredNamed ? [...named, `${ignored.length - maxIgnoredNamed} more are left out.`] : named
 }
 
-/** The texts of files by their paths. Throws `file.invalid` naming every one that is not UTF-8. */
+/** The texts of files by their paths. Those that are not UTF-8 are missing, and join `faults`. */
 export async function readTexts(
   { provider, config, context }: Asked,
   files: readonly ListedFile[],
   revision: Revision,
+  faults: Fault[],
 ): Promise<Map<string, string>> {
   const texts = new Map<string, string>()
   if (files.length === 0) return texts
-  const wrong: Finding[] = []
+  const wrong = new Set<string>()
   for await (const { path, bytes } of provider.read(config, files, revision, context)) {
     const text = decode(bytes)
-    if (text === null) wrong.push({ path, message: `File "${path}" is not UTF-8 text. Encode it as UTF-8, or exclude it.` })
+    if (text === null) wrong.add(path)
     else texts.set(path, text)
   }
-  if (wrong[0]) throw new AppError('file.invalid', wrong[0].message, { errors: wrong.slice(0, maxFindings) })
-  const missing = files.find(({ path }) => !texts.has(path))
+  faults.push(...[...wrong].map(notText))
+  const missing = files.find(({ path }) => !texts.has(path) && !wrong.has(path))
   if (missing) throw new AppError('source.changed', `File "${missing.path}" was listed and is not there any more. Sync again.`)
   return texts
+}
+
+function notText(path: string): Fault {
+  const message = `File "${path}" is not UTF-8 text. Encode it as UTF-8, or exclude it.`
+  return { code: 'file.invalid', path, message }
 }
 
 function decode(bytes: Buffer): string | null {
@@ -97,8 +153,27 @@ function decode(bytes: Buffer): string | null {
   }
 }
 
-/** Reads what routes. Throws `path.invalid` with every line that is wrong. */
-export function parseRouting(
+/** Reads what routes. Null where that cannot be read: every line that is wrong joins `faults`. */
+export async function readRouting(
+  texts: ReadonlyMap<string, string>,
+  found: Pick<Found, 'pathFile' | 'schemaVersion'>,
+  sources: readonly string[],
+  faults: Fault[],
+): Promise<Routing | null> {
+  const wrong: Fault[] = []
+  const routing = await collect(wrong, () => parseRouting(texts, found, sources))
+  faults.push(...wrong.map(inRoutingFile))
+  return routing
+}
+
+/** What is found in the file says which of its fields is wrong; the source has more files than that. */
+function inRoutingFile(fault: Fault): Fault {
+  const path = fault.path === schemaVersionName ? fault.path : pathFileName
+  return { ...fault, path, message: `File "${path}", line ${fault.line}, column ${fault.column}: ${fault.message}` }
+}
+
+/** Throws `path.invalid`. */
+function parseRouting(
   texts: ReadonlyMap<string, string>,
   { pathFile, schemaVersion }: Pick<Found, 'pathFile' | 'schemaVersion'>,
   sources: readonly string[],

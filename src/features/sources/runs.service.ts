@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
@@ -41,16 +42,34 @@ export async function requestRun(db: Db, { id }: Pick<SourceRow, 'id'>, { trigge
 
 /**
  * Does the runs of a source that are asked for, one after the other, unless somebody does so already: over all instances
- * there is one at a time. Resolves when there is nothing left to do here. Never rejects: what went wrong is in the runs and in the log.
+ * there is one at a time, and however many ask here, one more look is taken for all of them. Resolves when there is nothing
+ * left to do here. Never rejects: what went wrong is in the runs and in the log.
  */
-export async function workOff(deps: Deps, sourceId: bigint): Promise<void> {
+export function workOff(deps: Deps, sourceId: bigint): Promise<void> {
+  const known = deps.working.get(sourceId)
+  if (known) {
+    known.isWantedAgain = true
+    return known.done
+  }
+  const work = { isWantedAgain: true, done: Promise.resolve() }
+  deps.working.set(sourceId, work)
+  work.done = (async () => {
+    while (work.isWantedAgain) {
+      work.isWantedAgain = false
+      await workInTurn(deps, sourceId)
+    }
+    deps.working.delete(sourceId)
+  })()
+  return work.done
+}
+
+async function workInTurn(deps: Deps, sourceId: bigint): Promise<void> {
+  const source = sourceId.toString()
   try {
-    await deps.syncs.run(sourceId.toString(), () => workUnderLock(deps, sourceId))
+    await deps.syncs.run(source, () => workUnderLock(deps, sourceId))
   } catch (err) {
-    if (err instanceof QueueFull)
-      deps.log.warn({ source: sourceId.toString() }, 'Too many sources are waiting for a sync. It is tried again later.')
-    else if (!deps.shutdown.signal.aborted)
-      deps.log.error({ err, source: sourceId.toString() }, 'A sync could not be done. It is tried again later.')
+    if (err instanceof QueueFull) deps.log.warn({ source }, 'Too many sources are waiting for a sync. It is tried again later.')
+    else if (!deps.shutdown.signal.aborted) deps.log.error({ err, source }, 'A sync could not be done. It is tried again later.')
   }
 }
 
@@ -60,7 +79,7 @@ async function workUnderLock(deps: Deps, sourceId: bigint): Promise<void> {
     // Whoever has it looks for runs once more after giving it back.
     if (!lock) return
     try {
-      await endInterrupted(deps.db, sourceId)
+      await endInterrupted(deps, sourceId)
       while (!deps.shutdown.signal.aborted) {
         const run = await beginNext(deps, sourceId)
         if (!run) break
@@ -77,15 +96,15 @@ async function hasOpenRun({ db }: Deps, sourceId: bigint): Promise<boolean> {
 }
 
 /** Under the lock nobody else is at it: what is still said to be under way has lost its instance. */
-async function endInterrupted(db: Db, sourceId: bigint): Promise<void> {
+async function endInterrupted({ db, now }: Deps, sourceId: bigint): Promise<void> {
   const errors = [
     { code: 'internal', path: '', message: 'The instance that did this run ended in the midst of it. Nothing was stored.' },
   ]
   // Of one that stored its release nothing but the end is missing.
-  await db.sourceRun.updateMany({ where: { sourceId, status: 'success', finishedAt: null }, data: { finishedAt: new Date() } })
+  await db.sourceRun.updateMany({ where: { sourceId, status: 'success', finishedAt: null }, data: { finishedAt: now() } })
   const { count } = await db.sourceRun.updateMany({
     where: { sourceId, status: 'running' },
-    data: { status: 'failed', errors, finishedAt: new Date() },
+    data: { status: 'failed', errors, finishedAt: now() },
   })
   if (count > 0) await requestRun(db, { id: sourceId }, { trigger: 'schedule', by: { name: 'sync', requestId: 'interrupted' } })
 }
@@ -99,30 +118,37 @@ async function doRun(deps: Deps, run: RunRow): Promise<void> {
   const row = await deps.db.source.findUnique({ where: { id: run.sourceId } })
   // It was removed a moment ago, and its runs with it.
   if (!row) return
+  if (!row.enabled && run.trigger !== 'request') return dropDisabled(deps, run)
   const caller = { actor: systemActor(run.actor), requestId: run.requestId }
   const finish = async (tx: Db, synced: Synced) => storeSuccess(deps, tx, row, run, synced)
   let outcome: SyncOutcome
   try {
     outcome = await syncSource(deps, row, caller, run.forced ? null : row.revision, finish)
   } catch (err) {
-    if (deps.shutdown.signal.aborted) return putBack(deps.db, run)
+    if (deps.shutdown.signal.aborted) return putBack(deps, run)
     deps.log.error({ err, source: row.name }, 'A sync failed for a reason of ours.')
     outcome = { status: 'failed', isReached: true, notes: [], retryAfterSeconds: null, ...internalFailure }
   }
-  if (outcome.status === 'failed' && deps.shutdown.signal.aborted) return putBack(deps.db, run)
+  if (outcome.status === 'failed' && deps.shutdown.signal.aborted) return putBack(deps, run)
   await storeEnd(deps, row, run, outcome)
+}
+
+/** Who disables a source wants no syncs but those that are asked for by name. */
+async function dropDisabled({ db, now }: Deps, run: RunRow): Promise<void> {
+  const errors = [{ code: 'source.changed', path: '', message: 'The source was disabled before the run began.' }]
+  await db.sourceRun.update({ where: { id: run.id }, data: { status: 'failed', errors, finishedAt: now() } })
 }
 
 const internalFailure = {
   code: 'internal' as const,
-  errors: [{ code: 'internal', path: '', message: 'Something went wrong on the server; its log tells more.' }],
+  errors: [{ code: 'internal' as const, path: '', message: 'Something went wrong on the server; its log tells more.' }],
 }
 
 /** An instance that closes leaves the run to another one, or to its own next start. */
-async function putBack(db: Db, run: RunRow): Promise<void> {
+async function putBack({ db, now }: Deps, run: RunRow): Promise<void> {
   const waiting = await db.sourceRun.count({ where: { sourceId: run.sourceId, status: 'pending' } })
   const data =
-    waiting > 0 ? { status: 'failed', errors: closedErrors, finishedAt: new Date() } : { status: 'pending', startedAt: null }
+    waiting > 0 ? { status: 'failed', errors: closedErrors, finishedAt: now() } : { status: 'pending', startedAt: null }
   await db.sourceRun.updateMany({ where: { id: run.id, status: 'running' }, data })
 }
 
@@ -162,6 +188,10 @@ function later(from: Date, seconds: number): Date {
 async function storeEnd(deps: Deps, row: SourceRow, run: RunRow, outcome: SyncOutcome): Promise<void> {
   const now = deps.now()
   await deps.db.$transaction(async (tx) => {
+    if (outcome.status === 'failed' && (await isStored(tx, run))) {
+      await tx.sourceRun.update({ where: { id: run.id }, data: { finishedAt: now } })
+      return
+    }
     if (outcome.status === 'failed') await storeFailure(tx, row, outcome, now)
     if (outcome.status === 'unchanged') {
       const data = { ...reachedNow(now), status: 'success', nextCheckAt: later(now, row.ttlSeconds) }
@@ -173,10 +203,18 @@ async function storeEnd(deps: Deps, row: SourceRow, run: RunRow, outcome: SyncOu
     })
     await dropOldRuns(tx, row.id)
   })
+  const tookMs = now.getTime() - (run.startedAt ?? now).getTime()
+  deps.syncDurations.of({ trigger: run.trigger, outcome: outcome.status }).observe(tookMs / 1_000)
   if (outcome.status === 'failed') {
     const { code, errors } = outcome
     deps.log.warn({ source: row.name, code, error: errors[0]?.message }, 'A source could not be synced.')
   }
+}
+
+/** Whether its release was committed after all, when the answer to that was lost. Waits for a commit that is under way. */
+async function isStored(tx: Db, { id }: RunRow): Promise<boolean> {
+  const [run] = await tx.$queryRaw<{ status: string }[]>`SELECT status FROM source_runs WHERE id = ${id} FOR UPDATE`
+  return run?.status === 'success'
 }
 
 function toldBy(row: SourceRow, outcome: SyncOutcome) {
@@ -218,13 +256,20 @@ async function dropOldRuns(tx: Db, sourceId: bigint): Promise<void> {
       SELECT min(id) FROM (SELECT id FROM source_runs WHERE source_id = ${sourceId} ORDER BY id DESC LIMIT ${keptRuns}) kept)`
 }
 
-/** Waits for the end of a run, wherever it is done. Answers it as it is when the time is over. */
-export async function awaitRun(deps: Deps, id: bigint, timeoutMs: number): Promise<RunRow | null> {
+/**
+ * Waits for the end of a run, wherever it is done; `working` is what this instance does about it. Answers it as it is when
+ * the time is over, or the instance closes.
+ */
+export async function awaitRun(deps: Deps, id: bigint, working: Promise<void>, timeoutMs: number): Promise<RunRow | null> {
   const deadline = deps.elapsed() + timeoutMs
+  let isWorking = true
+  const done = working.then(() => {
+    isWorking = false
+  })
   for (;;) {
     const run = await deps.db.sourceRun.findUnique({ where: { id } })
-    if (!run || run.finishedAt || deps.elapsed() > deadline) return run
-    await new Promise((resolve) => setTimeout(resolve, pollMs))
+    if (!run || run.finishedAt || deps.shutdown.signal.aborted || deps.elapsed() >= deadline) return run
+    await (isWorking ? Promise.race([done, delay(pollMs)]) : delay(pollMs))
   }
 }
 

@@ -9,6 +9,7 @@ import type { Project } from '../../lib/access.js'
 import { createAllowedHosts } from '../../lib/allowed-hosts.js'
 import type { EncryptedSecret } from '../../lib/encryption.js'
 import { didYouMean } from '../../lib/suggest.js'
+import { toFindings } from '../../lib/validation.js'
 import type { FetchNote, Provider, ProviderContext } from '../../providers/provider.js'
 import { secretFields } from '../../providers/provider.js'
 import { findProvider, providers } from '../../providers/providers.js'
@@ -65,7 +66,13 @@ export function openConfig(deps: Pick<Deps, 'keyring'>, row: SourceRow): unknown
     const value = openSecret(deps, row, field)
     return value === null ? [] : [[field, value] as const]
   })
-  return provider.config.parse({ ...(row.config as object), ...Object.fromEntries(secrets) })
+  const parsed = provider.config.safeParse({ ...(row.config as object), ...Object.fromEntries(secrets) })
+  if (parsed.success) return parsed.data
+  const [first] = toFindings(parsed.error.issues, 'config')
+  throw new AppError(
+    'secrets.unavailable',
+    `Source "${row.name}" lacks what it needs: ${first?.path} ${first?.message}. PUT it again, with its credentials.`,
+  )
 }
 
 /** Work with what providers need, private places for those that a global admin set up alone: a directory of its own, which goes with it, and a bounded log of what was asked. */

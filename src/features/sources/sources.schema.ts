@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import { globProblem } from '../../lib/glob.js'
 import { slugPattern } from '../../lib/names.js'
 import { AliasName, JsonObject, PageQuery, ProjectQuery, PromptName, page, Timestamp, text } from '../../lib/schemas.js'
-import { globProblem } from '../../lib/source-files.js'
 
 export const SourceName = z
   .string()
@@ -53,7 +53,11 @@ export const PutSource = z.strictObject({
     .nullable()
     .default(null)
     .meta({ description: 'For how long `/resolve` serves it when it is out of reach; by default without a limit.' }),
-  webhookSecret: text(512).min(16).nullable().optional(),
+  webhookSecret: z
+    .union([text(512).min(16), z.literal('set')], 'must have 16 to 512 characters, or be "set"')
+    .nullable()
+    .optional()
+    .meta({ description: 'What webhooks are signed by; left out or `"set"`, the stored one is kept.' }),
   enabled: z.boolean().default(true),
 })
 export type PutSource = z.infer<typeof PutSource>
@@ -91,7 +95,7 @@ export const Run = z
     id: z.string(),
     source: z.string(),
     status: z.enum(['pending', 'running', 'success', 'unchanged', 'failed']),
-    trigger: z.enum(['request', 'webhook', 'schedule', 'resolve', 'setup']),
+    trigger: z.enum(['request', 'webhook', 'schedule', 'setup']),
     actor: z.string(),
     commit: z.string().nullable(),
     release: z.string().nullable().meta({ description: 'What the sync made, or found made already.' }),

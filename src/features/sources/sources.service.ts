@@ -1,6 +1,6 @@
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
-import { AppError, type ErrorCode, type Finding } from '../../errors.js'
+import { AppError } from '../../errors.js'
 import type { Prisma, SourceRun as RunRow } from '../../generated/prisma/client.js'
 import { type Actor, type Caller, hasScope, type Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
@@ -8,7 +8,16 @@ import type { PageQuery } from '../../lib/schemas.js'
 import { invalid, toFindings } from '../../lib/validation.js'
 import { type Provider, secretFields } from '../../providers/provider.js'
 import { recordChange, writeProject } from '../projects/projects.service.js'
-import { type Found, findFiles, parseRouting, readTexts, sourceNames } from './reading.service.js'
+import {
+  type Asked,
+  type Found,
+  faultsOf,
+  findFiles,
+  readRouting,
+  readTexts,
+  refuseFaults,
+  sourceNames,
+} from './reading.service.js'
 import { awaitRun, requestRun, toRun, workOff } from './runs.service.js'
 import {
   openConfig,
@@ -59,15 +68,12 @@ export async function putSource(
   const before = await deps.db.source.findUnique({ where: { projectId_name: { projectId: project.id, name } } })
   const wanted = readWanted(deps, caller.actor, before, body)
   if (before && isSame(deps, before, wanted)) return { source: await toSource(deps.db, before), created: false }
+  refuseUnstorable(deps, wanted.secrets)
   await checkWanted(deps, project, name, wanted)
   const row = await writeProject(deps, project, (tx) => storeSource(deps, tx, caller, name, wanted))
-  if (row.enabled) begin(deps, row.id)
+  // Nobody waits for it, and it never rejects.
+  if (row.enabled) void workOff(deps, row.id)
   return { source: await toSource(deps.db, row), created: before === null }
-}
-
-/** Work that nobody waits for: it never rejects. */
-function begin(deps: Deps, sourceId: bigint): void {
-  void workOff(deps, sourceId)
 }
 
 function refuseAlias(actor: Actor, { alias }: PutSource): void {
@@ -93,6 +99,7 @@ function readWanted(deps: Deps, actor: Actor, before: SourceRow | null, body: Pu
   if (before && fields.some(isKept)) refuseOtherTarget(deps, provider, before, config)
   const hook =
     webhookSecret === stored || webhookSecret === undefined ? before && openSecret(deps, before, webhookField) : webhookSecret
+  if (webhookSecret === stored && !hook) throw notStored(webhookField, webhookField)
   if (hook) secrets[webhookField] = hook
   const publicConfig = Object.fromEntries(Object.entries(config as object).filter(([field]) => !fields.includes(field)))
   return { settings, provider, config, publicConfig, secrets, trusted: requireTrust(deps, actor, provider, config) }
@@ -108,15 +115,24 @@ function withStored(
 ): Record<string, unknown> {
   const values = kept.map((field): [string, unknown] => {
     const value = before?.provider === provider.name ? openSecret(deps, before, field) : null
-    if (value === null) throw notStored(field)
+    if (value === null) throw notStored(field, `config.${field}`)
     return [field, value]
   })
   return { ...config, ...Object.fromEntries(values) }
 }
 
-function notStored(field: string): AppError {
+function notStored(field: string, path: string): AppError {
   const message = `"set" keeps a stored ${field}, and none is stored for this provider. Give the ${field} itself.`
-  return invalid('validation.failed', [{ path: `config.${field}`, message }])
+  return invalid('validation.failed', [{ path, message }])
+}
+
+function refuseUnstorable({ keyring }: Pick<Deps, 'keyring'>, secrets: Record<string, unknown>): void {
+  const fields = Object.keys(secrets).map((field) => `"${field}"`)
+  if (fields.length === 0 || keyring.canEncrypt) return
+  throw new AppError(
+    'secrets.unavailable',
+    `${fields.join(', ')} cannot be stored: PROMPTSYNC_ENCRYPTION_KEYS is not set on the server.`,
+  )
 }
 
 /** A credential is not sent to where it was not meant for. */
@@ -146,9 +162,19 @@ function requireTrust({ allowedHosts }: Deps, actor: Actor, provider: Provider, 
 
 function isSame(deps: Deps, row: SourceRow, { settings, publicConfig, secrets, trusted }: Wanted): boolean {
   const fields = [...new Set([...Object.keys(row.secrets as object), ...Object.keys(secrets)])]
-  const sameSecrets = fields.every((field) => JSON.stringify(openSecret(deps, row, field)) === JSON.stringify(secrets[field]))
+  const sameSecrets = fields.every((field) => isStored(deps, row, field, secrets[field]))
   const wanted = { ...settingsOf(row), ...settings, config: publicConfig }
   return sameSecrets && row.trusted === trusted && JSON.stringify(wanted) === JSON.stringify(settingsOf(row))
+}
+
+/** What cannot be decrypted any more is another secret than the one that is given. */
+function isStored(deps: Deps, row: SourceRow, field: string, value: unknown): boolean {
+  try {
+    return JSON.stringify(openSecret(deps, row, field)) === JSON.stringify(value)
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'secrets.unavailable') return false
+    throw error
+  }
 }
 
 function settingsOf(row: SourceRow): Settings {
@@ -168,22 +194,16 @@ async function checkWanted(
 ): Promise<void> {
   const signal = AbortSignal.any([deps.shutdown.signal, AbortSignal.timeout(checkTimeoutMs)])
   await withContext(deps, { trusted }, signal, async (context) => {
-    const asked = { provider, config, context }
+    const asked = { provider, config, context, pause: deps.pause }
     await provider.check(config, context)
     const found = await findFiles(asked, null, settings)
-    if (found) await checkRouting(deps, project, name, asked, found)
+    if (!found) return
+    const files = [found.pathFile, found.schemaVersion].filter((file) => file !== null)
+    const faults = [...found.faults]
+    const texts = await readTexts(asked, files, found.revision, faults)
+    await readRouting(texts, found, [...(await sourceNames(deps, project.id)), name], faults)
+    refuseFaults(faults)
   })
-}
-
-async function checkRouting(
-  deps: Deps,
-  project: Project,
-  name: string,
-  asked: Parameters<typeof readTexts>[0],
-  found: Found,
-): Promise<void> {
-  const files = [found.pathFile, found.schemaVersion].filter((file) => file !== null)
-  parseRouting(await readTexts(asked, files, found.revision), found, [...(await sourceNames(deps, project.id)), name])
 }
 
 async function storeSource(deps: Deps, tx: Db, caller: Caller, name: string, wanted: Wanted): Promise<SourceRow> {
@@ -200,7 +220,9 @@ async function storeSource(deps: Deps, tx: Db, caller: Caller, name: string, wan
   }
   const made = before
     ? await tx.source.update({ where: { id: before.id }, data: { ...data, generation: { increment: 1 }, revision: null } })
-    : await tx.source.create({ data: { ...data, name, projectId: project.id } })
+    : await tx.source.create({ data: { ...data, name, projectId: project.id, createdAt: now } })
+  // The same bytes may be another prompt now, and the same hash other bytes.
+  if (before && readsOtherwise(before, made)) await tx.sourceFile.updateMany({ where: { sourceId: made.id }, data: { hash: '' } })
   // They are bound to the row, which has its id only now.
   const row = await tx.source.update({ where: { id: made.id }, data: { secrets: encryptAll(deps, made, wanted.secrets) } })
   await recordChange(tx, caller, {
@@ -215,20 +237,24 @@ async function storeSource(deps: Deps, tx: Db, caller: Caller, name: string, wan
   return row
 }
 
+function readsOtherwise(before: SourceRow, { provider, config, template }: SourceRow): boolean {
+  return JSON.stringify([before.provider, before.config, before.template]) !== JSON.stringify([provider, config, template])
+}
+
 function encryptAll({ keyring }: Deps, row: SourceRow, secrets: Record<string, unknown>): Prisma.InputJsonValue {
-  const entries = Object.entries(secrets)
-  if (entries.length > 0 && !keyring.canEncrypt) {
-    const fields = entries.map(([field]) => `"${field}"`).join(', ')
-    throw new AppError('secrets.unavailable', `${fields} cannot be stored: PROMPTSYNC_ENCRYPTION_KEYS is not set on the server.`)
-  }
   return Object.fromEntries(
-    entries.map(([field, value]) => [field, keyring.encrypt(JSON.stringify(value), secretSubject(row, field))]),
+    Object.entries(secrets).map(([field, value]) => [field, keyring.encrypt(JSON.stringify(value), secretSubject(row, field))]),
   )
 }
 
 /** Settings as answers show them: of credentials that there are some. */
 function auditOf(row: SourceRow) {
-  return { ...settingsOf(row), config: shownConfig(row), webhookSecret: hookOf(row), trusted: row.trusted }
+  const contents = requireProvider(row.provider).contentFields ?? []
+  const config = Object.entries(shownConfig(row)).map(([field, value]) => [
+    field,
+    contents.includes(field) ? Object.keys(value as object) : value,
+  ])
+  return { ...settingsOf(row), config: Object.fromEntries(config), webhookSecret: hookOf(row), trusted: row.trusted }
 }
 
 function shownConfig(row: SourceRow): Record<string, unknown> {
@@ -318,8 +344,8 @@ export async function syncNow(
   const row = await requireSource(deps.db, caller.project, name)
   const by = { name: caller.actor.name, requestId: caller.requestId }
   const id = await requestRun(deps.db, row, { trigger: 'request', force, by })
-  begin(deps, row.id)
-  const run = await awaitRun(deps, id, wait ? waitTimeoutMs : 0)
+  const working = workOff(deps, row.id)
+  const run = await awaitRun(deps, id, working, wait ? waitTimeoutMs : 0)
   if (!run) throw new AppError('source.not_found', `Source "${name}" was removed meanwhile.`)
   return toRun(row, run)
 }
@@ -337,7 +363,7 @@ export async function testSource(deps: Deps, caller: Caller, name: string, body:
   const config = wanted ? wanted.config : openConfig(deps, row)
   const signal = AbortSignal.any([deps.shutdown.signal, AbortSignal.timeout(checkTimeoutMs)])
   return withContext(deps, row, signal, async (context, notes) => {
-    const asked = { provider, config, context }
+    const asked = { provider, config, context, pause: deps.pause }
     const nothing = { commit: null, warnings: [], results: [], counts: { files: 0, created: 0, unchanged: 0, removed: 0 } }
     try {
       await provider.check(config, context)
@@ -346,7 +372,7 @@ export async function testSource(deps: Deps, caller: Caller, name: string, body:
       return { ok: true, errors: [], ...(await toPreview(deps, row, asked, found)), fetches: notes }
     } catch (error) {
       if (!(error instanceof AppError)) throw error
-      return { ok: false, ...nothing, errors: errorsOf(error), fetches: notes }
+      return { ok: false, ...nothing, errors: faultsOf(error), fetches: notes }
     }
   })
 }
@@ -362,7 +388,7 @@ function draft(project: Project, name: string, before: SourceRow | null, { setti
   return { ...none, ...before, ...settings, config, trusted, name, projectId: project.id }
 }
 
-async function toPreview(deps: Deps, row: SourceRow, asked: Parameters<typeof previewSync>[2], found: Found) {
+async function toPreview(deps: Deps, row: SourceRow, asked: Asked, found: Found) {
   const { plan, warnings } = await previewSync(deps, row, asked, found)
   const made = plan.prompts.map(({ pushed, reused }) => ({
     name: pushed.name,
@@ -377,9 +403,4 @@ async function toPreview(deps: Deps, row: SourceRow, asked: Parameters<typeof pr
     results: [...made, ...removed],
     counts: { files, created, unchanged: Math.max(0, files - created), removed: removed.length },
   }
-}
-
-function errorsOf(error: AppError): (Finding & { code: ErrorCode })[] {
-  const findings = error.errors ?? [{ path: '', message: error.message }]
-  return findings.map((finding) => ({ ...finding, code: error.code }))
 }

@@ -1,22 +1,31 @@
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
-import { AppError, type ErrorCode, type Finding } from '../../errors.js'
+import { AppError, type ErrorCode } from '../../errors.js'
 import type { Actor, Project } from '../../lib/access.js'
-import { nameInSource } from '../../lib/source-files.js'
+import { type Fault, nameInSource } from '../../lib/source-files.js'
 import { maxFindings } from '../../lib/validation.js'
 import type { FetchNote, ListedFile, Revision } from '../../providers/provider.js'
 import { findProject, writeProject } from '../projects/projects.service.js'
 import { refusePurged } from '../purge/purge.service.js'
 import { checkPrompts } from '../push/check.service.js'
 import { baseOf, type PushPlan, planPush } from '../push/plan.service.js'
-import { type PreparedPush, refuseFaults, toWarnings } from '../push/prepare.service.js'
+import { type PreparedPush, toWarnings } from '../push/prepare.service.js'
 import type { PushAnswer } from '../push/push.schema.js'
 import { applyPush } from '../push/push.service.js'
 import { readPrompts } from '../push/read.service.js'
 import { readReleaseSource } from '../releases/release-sources.service.js'
 import type { ReleaseRow } from '../releases/releases.service.js'
 import { type Held, readSnapshot } from '../releases/snapshots.service.js'
-import { type Asked, type Found, findFiles, parseRouting, readTexts, sourceNames } from './reading.service.js'
+import {
+  type Asked,
+  type Found,
+  faultsOf,
+  findFiles,
+  readRouting,
+  readTexts,
+  refuseFaults,
+  sourceNames,
+} from './reading.service.js'
 import { openConfig, requireProvider, type SourceRow, withContext } from './source-rows.service.js'
 
 /** Who a sync is made for, and what it is called in logs and audit. */
@@ -30,7 +39,7 @@ export type SyncOutcome = {
 } & (
   | { status: 'unchanged' }
   | { status: 'success'; synced: Synced }
-  | { status: 'failed'; code: ErrorCode; errors: (Finding & { code: string })[]; retryAfterSeconds: number | null }
+  | { status: 'failed'; code: ErrorCode; errors: Fault[]; retryAfterSeconds: number | null }
 )
 
 export type Synced = { found: Found; answer: PushAnswer; created: boolean; warnings: string[] }
@@ -62,7 +71,7 @@ export async function syncSource(
   return withContext(deps, row, signal, async (context, notes) => {
     let isReached = false
     try {
-      const asked: Asked = { provider: requireProvider(row.provider), config: openConfig(deps, row), context }
+      const asked: Asked = { provider: requireProvider(row.provider), config: openConfig(deps, row), context, pause: deps.pause }
       const found = await findFiles(asked, previous, row, () => {
         isReached = true
       })
@@ -76,15 +85,12 @@ export async function syncSource(
 }
 
 function failureOf(error: AppError) {
-  const errors = error.errors ?? [{ path: '', message: error.message }]
   const retryAfterSeconds = Number(error.headers['retry-after'])
   return {
     code: error.code,
-    errors: errors.slice(0, maxFindings).map(({ message, ...finding }) => ({
-      ...finding,
-      code: error.code,
-      message: message.slice(0, maxMessageLength),
-    })),
+    errors: faultsOf(error)
+      .slice(0, maxFindings)
+      .map(({ message, ...fault }) => ({ ...fault, message: message.slice(0, maxMessageLength) })),
     retryAfterSeconds: Number.isFinite(retryAfterSeconds) ? retryAfterSeconds : null,
   }
 }
@@ -150,9 +156,12 @@ async function prepareDelta(deps: Deps, row: SourceRow, project: Project, asked:
   const archived = await archivedNames(db, project)
   const changed = found.prompts.filter((file) => archived.has(file.name) || !isCurrent(row, file, known, held.get(file.name)))
   const routing = await findRouting(db, row, base, known, found)
-  const texts = await readTexts(asked, [...changed, ...routing.toRead], found.revision)
-  const pathFile = routing.isKept ? routing.pathFile : parseRouting(texts, found, await sourceNames(deps, project.id)).pathText
-  return { base, push: await preparePush(deps, row, project, found, { changed, texts, pathFile }) }
+  const faults = [...found.faults]
+  const texts = await readTexts(asked, [...changed, ...routing.toRead], found.revision, faults)
+  const read = routing.isKept ? null : await readRouting(texts, found, await sourceNames(deps, project.id), faults)
+  const pathFile = routing.isKept ? routing.pathFile : (read?.pathText ?? null)
+  const warnings = (read?.pathFile?.warnings ?? []).map(({ line, message }) => `File "PATH", line ${line}: ${message}`)
+  return { base, push: await preparePush(deps, row, project, found, { changed, texts, pathFile, faults, warnings }) }
 }
 
 type KnownFiles = ReadonlyMap<string, { hash: string; versionId: string | null }>
@@ -189,30 +198,42 @@ async function findRouting(db: Db, row: SourceRow, base: ReleaseRow | null, know
   return { isKept, pathFile: held?.pathFile ?? null, toRead: isKept ? [] : files }
 }
 
-type Read = { changed: (ListedFile & { name: string })[]; texts: ReadonlyMap<string, string>; pathFile: string | null }
+type Read = {
+  changed: (ListedFile & { name: string })[]
+  texts: ReadonlyMap<string, string>
+  pathFile: string | null
+  /** What is wrong so far, and what is odd. */
+  faults: Fault[]
+  warnings: string[]
+}
 
-/** Parses, validates, hashes and scans what is new. Throws with all findings, each naming its file. */
+/** Parses, validates, hashes and scans what is new. Throws with all that is wrong, each naming its file. */
 async function preparePush(
   deps: Deps,
   row: SourceRow,
   project: Project,
   found: Found,
-  { changed, texts, pathFile }: Read,
+  { changed, texts, pathFile, faults, warnings }: Read,
 ): Promise<PreparedPush> {
-  const files = changed.map(({ path }) => ({ path, content: texts.get(path) ?? '' }))
+  const files = changed.flatMap(({ path }) => {
+    const content = texts.get(path)
+    return content === undefined ? [] : [{ path, content }]
+  })
   const read = await readPrompts([], files, row.template === 'none' ? 'none' : 'jinja', deps.pause, {
     whereOf: (_file, index) => files[index]?.path ?? '',
     nameOf: (name) => nameInSource(name, row.prefix),
   })
-  refuseFaults(read.errors)
   const checked = await checkPrompts(read.prompts, () => false, project.settings, deps.pause, maxFindings)
-  refuseFaults(checked.errors)
+  refuseFaults([
+    ...faults,
+    ...[...read.errors, ...checked.errors].map(({ file, prompt, ...fault }) => ({ ...fault, path: file ?? fault.path })),
+  ])
   const commit = found.commit
   return {
     request: { alias: aliasOf(row, project), prune: false, dryRun: false, message: `Sync of source "${row.name}"` },
     git: commit && { repo: commit.repo, commit: commit.commit, branch: commit.branch, dirty: false },
     prompts: checked.prompts,
-    warnings: toWarnings([...read.warnings, ...checked.warnings]),
+    warnings: [...warnings, ...toWarnings([...read.warnings, ...checked.warnings])],
     sync: {
       source: { id: row.id, name: row.name, prefix: row.prefix },
       names: new Set(found.prompts.map(({ name }) => name)),
