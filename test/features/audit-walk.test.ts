@@ -126,13 +126,13 @@ const mutations: Record<string, Mutation> = {
   },
   putSource: {
     call: () => ['/sources/one', put(source)],
-    entry: () => ({ action: 'source.create', target: 'one', before: null, after: { ...source, webhookSecret: null } }),
+    entry: () => ({ action: 'source.create', target: 'one', before: null, after: { ...audited, webhookSecret: null } }),
   },
   deleteSource: {
     prepare: ({ send }) => send('/sources/one', put(source)),
     call: () => ['/sources/one', remove],
     refused: () => ['/sources/unknown', remove, '404 source.not_found'],
-    entry: () => ({ action: 'source.delete', target: 'one', before: source, after: null }),
+    entry: () => ({ action: 'source.delete', target: 'one', before: audited, after: null }),
   },
   createProject: {
     call: ({ project }) => ['/projects', post({ slug: `${project}-new`, settings: { scan: 'off' } })],
@@ -190,6 +190,8 @@ const mutations: Record<string, Mutation> = {
 
 /** One that is not enabled, so that no sync follows. */
 const source = { provider: 'inline', config: { files: { 'prompts/z.md': 'Z' } }, prefix: 'one', enabled: false }
+/** The audit, which is never erased, keeps no text of a prompt. */
+const audited = { ...source, config: { files: ['prompts/z.md'] } }
 
 const pushed = {
   version: 'three',
