@@ -9,9 +9,9 @@ import { packageRoot } from '../../src/lib/package-root.js'
 import { git } from '../../src/providers/git.js'
 import { withGitRemote } from '../../src/providers/git-remote.js'
 import type { ProviderContext } from '../../src/providers/provider.js'
-import { providerContext } from './helpers/context.js'
-import { type GitFault, type GitRepository, startGitServer } from './helpers/git-server.js'
-import { startSshServer } from './helpers/ssh-server.js'
+import { providerContext } from '../providers/helpers/context.js'
+import { type GitFault, type GitRepository, startGitServer } from '../providers/helpers/git-server.js'
+import { startSshServer } from '../providers/helpers/ssh-server.js'
 
 async function startExample(t: Test) {
   const server = await startGitServer(t)
