@@ -106,7 +106,8 @@ async function buildStage(stage, root, roots, files) {
     say(`[${stage.name}] ${step.text.replace(/\s+/g, ' ')}`)
     if (step.kind === 'workdir') mkdirSync(join(root, step.path), { recursive: true })
     else if (step.kind === 'copy') copyStep(step, root, roots, files, owned)
-    else if (/^apk add\b/.test(step.script.trim())) say("    Left out: packages of Alpine's; this machine's programs stand for them.")
+    else if (/^apk add\b/.test(step.script.trim()))
+      say("    Left out: packages of Alpine's; this machine's programs stand for them.")
     else {
       const env = { ...cleanEnvironment(), ...step.env }
       const { stdout, stderr } = await run('sh', ['-euc', step.script], {

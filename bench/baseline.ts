@@ -20,15 +20,17 @@ function answerConstant(app: FastifyInstance, { status, headers, body }: Baselin
   // Null would be sent as JSON.
   const bytes = body === '' ? undefined : Buffer.from(body)
   const fields = Object.entries(headers)
-  app.route({
-    method: ['GET', 'POST'],
-    url: '/prompts/:name/*',
-    handler: (_request, reply) => {
-      reply.code(status)
-      for (const [name, value] of fields) reply.header(name, value)
-      reply.send(bytes)
-    },
-  })
+  for (const url of ['/prompts/:name/*', '/resolve']) {
+    app.route({
+      method: ['GET', 'POST'],
+      url,
+      handler: (_request, reply) => {
+        reply.code(status)
+        for (const [name, value] of fields) reply.header(name, value)
+        reply.send(bytes)
+      },
+    })
+  }
 }
 
 function answerFromRedis(app: FastifyInstance, { url, contentType }: BaselineAnswer & { from: 'redis' }): void {

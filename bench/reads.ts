@@ -12,6 +12,7 @@ import { memory } from './rows/memory.js'
 import { notModified } from './rows/not-modified.js'
 import { redisHit } from './rows/redis-hit.js'
 import { render } from './rows/render.js'
+import { resolve } from './rows/resolve.js'
 import type { Row } from './rows/row.js'
 import { scaling } from './rows/scaling.js'
 import { scan } from './rows/scan.js'
@@ -23,6 +24,7 @@ const rows: Row[] = [
   redisHit,
   bothMiss,
   render,
+  resolve,
   largeSet,
   aliasMove,
   hotMove,

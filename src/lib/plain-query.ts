@@ -21,41 +21,40 @@ export function isPlainTag(tag: string, value: string): boolean {
   return tag !== '__proto__' && plainTag.test(`${tag}:${value}`)
 }
 
-/** The query of a resolution that needs no more than a look. `contextText` is what it says beside what a fetch has. */
-export type PlainContext = { query: PlainQuery; ref: string | undefined; contextText: string }
+/** The query of a resolution that needs no more than a look: that of a fetch, and what routes. */
+export type PlainContext = { query: PlainQuery; ref: string | undefined; context: Record<string, string> }
 
-const plainRef = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$/
+const plainRef = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 const plainVariable = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/
 const plainContextValue = /^[A-Za-z0-9_.~@!-]{0,100}$/
 const maxVariables = 50
 
 /** Reads a query of plain variables, each once, with what `parsePlainQuery` reads and a `ref`. Null for any other. Pure. */
 export function parsePlainContext(text: string): PlainContext | null {
+  const query = emptyQuery()
+  const context: Record<string, string> = {}
   let ref: string | undefined
-  let contextText = ''
-  const others: string[] = []
-  const seen = new Set<string>()
-  for (const pair of text === '' ? [] : text.split('&')) {
-    const equals = pair.indexOf('=')
-    if (equals === -1) return null
-    const name = pair.slice(0, equals)
-    const value = pair.slice(equals + 1)
-    if (name === 'key' || name === 'tag' || name === 'project' || name === 'canary') {
-      others.push(pair)
-      continue
-    }
-    if (seen.has(name) || seen.size >= maxVariables) return null
-    seen.add(name)
+  let variables = 0
+  for (let from = 0; from < text.length; ) {
+    const ampersand = text.indexOf('&', from)
+    const end = ampersand === -1 ? text.length : ampersand
+    const equals = text.indexOf('=', from)
+    if (equals === -1 || equals > end || end + 1 === text.length) return null
+    const [name, value] = [text.slice(from, equals), text.slice(equals + 1, end)]
+    from = end + 1
     if (name === 'ref') {
-      if (!plainRef.test(value)) return null
+      if (ref !== undefined || !plainRef.test(value)) return null
       ref = value
+    } else if (isOfQuery(name)) {
+      if (!takePair(query, name, value)) return null
     } else {
-      if (!plainVariable.test(name) || name === '__proto__' || !plainContextValue.test(value)) return null
-      contextText += `${pair}&`
+      variables += 1
+      if (variables > maxVariables || Object.hasOwn(context, name) || name === '__proto__') return null
+      if (!plainVariable.test(name) || !plainContextValue.test(value)) return null
+      context[name] = value
     }
   }
-  const query = parsePlainQuery(others.join('&'))
-  return query && { query, ref, contextText }
+  return { query, ref, context }
 }
 
 /**
@@ -64,37 +63,50 @@ export function parsePlainContext(text: string): PlainContext | null {
  */
 export function parsePlainQuery(text: string): PlainQuery | null {
   if (text === '') return empty
-  const query: PlainQuery = { project: undefined, tags: {}, tagText: '', key: undefined, canary: 'on' }
-  let tags = 0
+  const query = emptyQuery()
   for (const pair of text.split('&')) {
     const equals = pair.indexOf('=')
-    if (equals === -1) return null
-    const value = pair.slice(equals + 1)
-    switch (pair.slice(0, equals)) {
-      case 'key':
-        if (query.key !== undefined || !plainValue.test(value)) return null
-        query.key = value
-        break
-      case 'tag': {
-        const [, tag, wanted] = plainTag.exec(value) ?? []
-        tags += 1
-        if (tag === undefined || wanted === undefined || Object.hasOwn(query.tags, tag) || tags > maxTags || tag === '__proto__')
-          return null
-        query.tags[tag] = wanted
-        query.tagText += `${value}&`
-        break
-      }
-      case 'project':
-        if (query.project !== undefined || !plainProject.test(value)) return null
-        query.project = value
-        break
-      case 'canary':
-        if (value !== 'off' || query.canary === 'off') return null
-        query.canary = 'off'
-        break
-      default:
-        return null
-    }
+    if (equals === -1 || !takePair(query, pair.slice(0, equals), pair.slice(equals + 1))) return null
   }
   return query
+}
+
+function emptyQuery(): PlainQuery {
+  return { project: undefined, tags: {}, tagText: '', key: undefined, canary: 'on' }
+}
+
+function isOfQuery(name: string): boolean {
+  return name === 'key' || name === 'tag' || name === 'project' || name === 'canary'
+}
+
+/** Notes what a pair says; false where it is not plain, or says again what was said. */
+function takePair(query: PlainQuery, name: string, value: string): boolean {
+  switch (name) {
+    case 'key':
+      if (query.key !== undefined || !plainValue.test(value)) return false
+      query.key = value
+      return true
+    case 'tag':
+      return takeTag(query, value)
+    case 'project':
+      if (query.project !== undefined || !plainProject.test(value)) return false
+      query.project = value
+      return true
+    case 'canary':
+      if (value !== 'off' || query.canary === 'off') return false
+      query.canary = 'off'
+      return true
+    default:
+      return false
+  }
+}
+
+function takeTag(query: PlainQuery, value: string): boolean {
+  const [, tag, wanted] = plainTag.exec(value) ?? []
+  if (tag === undefined || wanted === undefined || Object.hasOwn(query.tags, tag) || tag === '__proto__') return false
+  // The shortest ones take four characters of the text each.
+  if (query.tagText.length >= 4 * maxTags && Object.keys(query.tags).length >= maxTags) return false
+  query.tags[tag] = wanted
+  query.tagText += `${value}&`
+  return true
 }

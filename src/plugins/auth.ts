@@ -52,7 +52,8 @@ export const authPlugin = fp(
       try {
         await admit(app.deps, request, { scope, fallback, named, wanted, revocations, checkKey })
       } catch (error) {
-        if (!withoutProject || !isUnavailable(error) || !hasScope(request.actor, scope)) throw error
+        const isKnown = hasScope(request.actor, scope) && !namesAnother(app.deps, request)
+        if (!withoutProject || !isUnavailable(error) || !isKnown) throw error
         request.held = null
       }
     })
@@ -71,6 +72,12 @@ export const authPlugin = fp(
 
 function isGlobal(actor: Actor): boolean {
   return actor !== anonymous && actor.projectId === null
+}
+
+/** Whether a project is named that is not the key's own, as far as that is known: whether there is such a project is not asked. */
+function namesAnother({ cache }: Deps, { actor, namedProject }: FastifyRequest): boolean {
+  const own = actor.projectId === null ? undefined : cache.projects.peek(`${actor.projectId}`)
+  return own !== undefined && namedProject !== null && own.pointers.project.slug !== namedProject
 }
 
 /** What is named in the path, the query and the header, each name once. */

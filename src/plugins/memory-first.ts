@@ -4,12 +4,12 @@ import { Readable } from 'node:stream'
 import fp from 'fastify-plugin'
 import type { Deps } from '../deps.js'
 import { AppError } from '../errors.js'
-import { draw, fetchCaching, isNotModified } from '../features/fetch/fetch.service.js'
+import { cacheControl, draw, fetchCaching, isNotModified } from '../features/fetch/fetch.service.js'
 import { isUnavailable } from '../features/reads/access.service.js'
 import { type Asked, noteUse, plainFetch, plainRender, plainResolve } from '../features/reads/plain-requests.service.js'
 import { finishedFor, knownPlan, planFor } from '../features/reads/plans.service.js'
 import { renderFinished } from '../features/render/render.service.js'
-import { knownAnswer } from '../features/resolve/resolve.service.js'
+import { knownAnswer } from '../features/resolve/kept-answers.service.js'
 import type { Begun } from '../http.js'
 import type { DurationSeries } from '../lib/durations.js'
 import { parseJsonBody } from '../lib/json-body.js'
@@ -18,6 +18,7 @@ import { isPromptName } from '../lib/names.js'
 import { readPlainRendering } from '../lib/plain-rendering.js'
 import { chooseBodyBy, type Finished, type Mode, type Plan, pointedAt, servedSide } from '../lib/plan.js'
 import { createWriter, fieldLines, type PreparedAnswer, prepareBody, type Write } from '../lib/prepared-answer.js'
+import type { KeptAnswer } from '../lib/routing-table.js'
 import type { Tags } from '../lib/variants.js'
 
 const fetchRoute = '/prompts/:name/:ref'
@@ -92,7 +93,7 @@ type Chosen = {
 
 /** Answers, now or later, or does nothing and returns false. */
 function answer(service: Service, request: IncomingMessage, response: ServerResponse): boolean {
-  if (request.method === 'GET') return answerFetch(service, request, response) || answerResolve(service, request, response)
+  if (request.method === 'GET') return answerResolve(service, request, response) || answerFetch(service, request, response)
   return request.method === 'POST' && answerRender(service, request, response)
 }
 
@@ -122,14 +123,13 @@ function answerResolve(service: Service, request: IncomingMessage, response: Ser
   const plain = plainResolve(deps, request)
   if (!plain) return false
   const { held, caller, asked } = plain
-  const { query, contextText } = asked
-  const ref = asked.ref ?? held.pointers.project.settings.defaultAlias
-  const known = knownAnswer(deps, held, { ref, key: query.key, canary: query.canary, tags: query.tags, contextText })
+  const { query, context, ref } = asked
+  const known = knownAnswer(deps, held, { context, ref, key: query.key, canary: query.canary, tags: query.tags })
   if (!known || takeRead(limits, caller) > 0) return false
   noteUse(deps, plain)
-  const { finished, version, level } = known.answer
+  const { finished, level } = known.answer
   deps.cache.counts.resolved[level] += 1
-  const sent = resolvedAs(finished, version)
+  const sent = resolvedAs(known.answer)
   const fields = sent.fields + ownLines(limits, request, caller, known.bucket)
   const isSame = isNotModified(request.headers['if-none-match'], finished.etag)
   if (isSame) write({ response, head: unmodified + fields, body: '' })
@@ -138,19 +138,9 @@ function answerResolve(service: Service, request: IncomingMessage, response: Ser
   return true
 }
 
-function resolvedAs(finished: Finished, version: string): NonNullable<Finished['sent']> {
-  finished.sent ??= {
-    fields: fieldLines({ ...resolveFields, etag: finished.etag, 'x-promptsync-version': version }),
-    ...{ body: null, times: 0 },
-  }
+function resolvedAs({ finished, version, level }: KeptAnswer): NonNullable<Finished['sent']> {
+  finished.sent ??= { fields: commonLines(finished.etag, version, cacheControl.movable, level), body: null, times: 0 }
   return finished.sent
-}
-
-const resolveFields = {
-  'x-content-type-options': 'nosniff',
-  vary: 'Authorization, X-API-Key, X-Promptsync-Project',
-  'cache-control': 'private, max-age=0, stale-if-error=86400',
-  'x-promptsync-source': 'registry',
 }
 
 /** Of what is not in memory only aliases and pins are loaded here: other refs may be paths of other routes. */
@@ -210,19 +200,19 @@ const timesUntilKept = 3
 
 /** What is the same for everybody, as it is sent. */
 function sentOf(finished: Finished, version: string, caching: string): NonNullable<Finished['sent']> {
-  finished.sent ??= {
-    fields: fieldLines({
-      'x-content-type-options': 'nosniff',
-      vary: 'Accept, Authorization, X-API-Key, X-Promptsync-Project',
-      etag: finished.etag,
-      'cache-control': caching,
-      'x-promptsync-version': version,
-      'x-promptsync-source': 'registry',
-    }),
-    body: null,
-    times: 0,
-  }
+  finished.sent ??= { fields: commonLines(finished.etag, version, caching, 'registry'), body: null, times: 0 }
   return finished.sent
+}
+
+function commonLines(etag: string, version: string, caching: string, source: 'registry' | 'stale'): string {
+  return fieldLines({
+    'x-content-type-options': 'nosniff',
+    vary: 'Accept, Authorization, X-API-Key, X-Promptsync-Project',
+    etag,
+    'cache-control': caching,
+    'x-promptsync-version': version,
+    'x-promptsync-source': source,
+  })
 }
 
 /** The body as it is sent. It is kept so for what many ask for: most are asked for by few. */

@@ -1,7 +1,15 @@
 import fp from 'fastify-plugin'
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client'
 import type { Deps } from '../deps.js'
-import { createDurationSeries, type DurationSeries, durationBounds, histogramSamples, type Sample } from '../lib/durations.js'
+import { createSourceCounter } from '../features/sources/source-counts.service.js'
+import {
+  createDurationFamily,
+  type DurationFamily,
+  type DurationSeries,
+  durationBounds,
+  histogramSamples,
+  type Sample,
+} from '../lib/durations.js'
 import type { Limits } from '../lib/limits.js'
 import type { HeldProject } from '../lib/read-cache.js'
 
@@ -17,15 +25,8 @@ export const metricsPlugin = fp(
   async (app) => {
     const registry = new Registry()
     collectDefaultMetrics({ register: registry })
-    const durations = new Map<string, DurationSeries>()
-    app.decorate('durationsOf', (method: string, route: string, status: string) => {
-      const key = `${method} ${route} ${status}`
-      const known = durations.get(key)
-      if (known) return known
-      const made = createDurationSeries({ method, route, status }, durationBounds)
-      durations.set(key, made)
-      return made
-    })
+    const durations = createDurationFamily(durationBounds)
+    app.decorate('durationsOf', (method: string, route: string, status: string) => durations.of({ method, route, status }))
     // The pattern of the route, never its parameters.
     app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeOptions.url ?? 'none'
@@ -37,10 +38,11 @@ export const metricsPlugin = fp(
       help: 'How long requests took, by method, route pattern and status.',
     }
     const all = [
-      metric('histogram', ofRequests, () => histogramSamples(ofRequests.name, durations.values(), durationBounds)),
+      histogram(ofRequests, durations),
       ...readMetrics(app.deps),
       ...dependencyMetrics(app.deps),
       ...limitMetrics(app.limits),
+      ...sourceMetrics(app.deps),
     ]
     for (const one of all) registry.registerMetric(one)
     app.addHook('onClose', async () => registry.clear())
@@ -60,9 +62,17 @@ export const metricsPlugin = fp(
 type Described = { name: string; help: string }
 
 /** Numbers that are counted by us: counting every read through the library would cost as much as the read. */
-function metric(type: 'counter' | 'gauge' | 'histogram', { name, help }: Described, values: () => Sample[]): Metric {
+function metric(
+  type: 'counter' | 'gauge' | 'histogram',
+  { name, help }: Described,
+  values: () => Sample[] | Promise<Sample[]>,
+): Metric {
   const told = { name, help, type, aggregator: 'sum' }
-  return { ...told, get: async () => ({ ...told, values: values() }), reset: () => undefined } as unknown as Metric
+  return { ...told, get: async () => ({ ...told, values: await values() }), reset: () => undefined } as unknown as Metric
+}
+
+function histogram(described: Described, family: DurationFamily): Metric {
+  return metric('histogram', described, () => histogramSamples(described.name, family.all(), family.bounds))
 }
 
 /** One number for each value of a label, or a single one. */
@@ -70,10 +80,10 @@ function numbers(
   type: 'counter' | 'gauge',
   described: Described,
   label: string | null,
-  read: () => Record<string, number>,
+  read: () => Record<string, number> | Promise<Record<string, number>>,
 ): Metric {
-  return metric(type, described, () =>
-    Object.entries(read()).map(([key, value]) => ({
+  return metric(type, described, async () =>
+    Object.entries(await read()).map(([key, value]) => ({
       metricName: described.name,
       labels: label === null ? {} : { [label]: key },
       value,
@@ -86,6 +96,12 @@ function readMetrics({ cache, elapsed }: Deps): Metric[] {
   const loads = { name: 'promptsync_load_duration_seconds', help: 'How long reads of the database took.' }
   return [
     numbers('counter', { name: 'promptsync_reads_total', help: 'Reads by the level that answered.' }, 'level', () => counts.hits),
+    numbers(
+      'counter',
+      { name: 'promptsync_resolutions_total', help: 'Answers of /resolve by their level.' },
+      'level',
+      () => counts.resolved,
+    ),
     numbers('counter', { name: 'promptsync_read_misses_total', help: 'Reads that the database had nothing for.' }, null, () => ({
       misses: counts.misses,
     })),
@@ -185,6 +201,32 @@ function limitMetrics({ counts }: Limits): Metric[] {
       () => ({
         writes: counts.writesCountedAlone,
       }),
+    ),
+  ]
+}
+
+/** Each instance tells its own runs, and of the sources what the database has for all. */
+function sourceMetrics(deps: Deps): Metric[] {
+  const count = createSourceCounter(deps)
+  return [
+    histogram(
+      {
+        name: 'promptsync_sync_duration_seconds',
+        help: 'How long syncs of sources took, by what asked for them and how they ended.',
+      },
+      deps.syncDurations,
+    ),
+    numbers(
+      'gauge',
+      { name: 'promptsync_sources', help: 'Sources of all projects by their state.' },
+      'state',
+      async () => (await count()).sources,
+    ),
+    numbers(
+      'gauge',
+      { name: 'promptsync_sync_runs_open', help: 'Syncs of all projects that wait or are under way.' },
+      'status',
+      async () => (await count()).runs,
     ),
   ]
 }

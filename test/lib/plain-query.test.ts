@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
 import { FetchQuery } from '../../src/features/fetch/fetch.schema.js'
-import { type PlainQuery, parsePlainQuery } from '../../src/lib/plain-query.js'
+import { ResolveQuery, wantedOf } from '../../src/features/resolve/resolve.schema.js'
+import { type PlainQuery, parsePlainContext, parsePlainQuery } from '../../src/lib/plain-query.js'
 import { runs } from '../helpers/runs.js'
 
 type Told = Pick<PlainQuery, 'project' | 'tags' | 'key' | 'canary'>
@@ -124,4 +125,77 @@ t.test('a thousand tags are not plain, and one query leaves nothing in the next'
   t.equal(parsePlainQuery(Array.from({ length: 1_000 }, (_, index) => `tag=t${index}:x`).join('&')), null)
   parsePlainQuery('tag=locale:cn&key=user-1')
   t.strictSame(parsePlainQuery('')?.tags, {})
+})
+
+const contextNames = [
+  'category',
+  'channel',
+  'guild',
+  'ref',
+  'fallback',
+  '_',
+  '__proto__',
+  'constructor',
+  'a-b',
+  '1a',
+  'v'.repeat(65),
+]
+const contextValues = [
+  'meeting',
+  'Stand.Up',
+  '',
+  'a+b',
+  'a%20b',
+  'r1',
+  'v1+b',
+  'x'.repeat(100),
+  'x'.repeat(101),
+  '客',
+  'a:b',
+  'latest',
+]
+const contextPair = fc
+  .tuple(fc.constantFrom(...contextNames), fc.constantFrom(...contextValues))
+  .map(([name, value]) => `${name}=${value}`)
+const contextQuery = fc
+  .array(fc.oneof({ weight: 3, arbitrary: contextPair }, pair), { maxLength: 5 })
+  .map((pairs) => pairs.join('&'))
+
+t.test('whatever is resolved at a look is what the route would make of it', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.get('/', async (request) => {
+    const parsed = ResolveQuery.safeParse(request.query)
+    return parsed.success ? { ...wantedOf(parsed.data), project: parsed.data.project } : null
+  })
+  let answered = 0
+  await fc.assert(
+    fc.asyncProperty(contextQuery, async (text) => {
+      fc.pre(!/[#\s]/.test(text))
+      const plain = parsePlainContext(text)
+      if (plain === null) return
+      answered += 1
+      const { query, ref, context } = plain
+      const told = (await app.inject({ url: `/?${text}` })).json()
+      t.strictSame(told, JSON.parse(JSON.stringify({ ...toldBy(query), ref, context })), `?${text}`)
+    }),
+    {
+      numRuns: runs(1_600),
+      examples: [['ref=v1+b'], ['category=a+b'], ['__proto__=x'], ['ref=r1&ref=r2'], ['category=a&category=b']],
+    },
+  )
+  t.ok(answered > 20, 'some contexts are plain')
+})
+
+t.test('a context of more variables than there may be is not plain, and no text makes it throw', async (t) => {
+  const many = (count: number) => Array.from({ length: count }, (_, index) => `v${index}=x`).join('&')
+  t.equal(Object.keys(parsePlainContext(many(50))?.context ?? {}).length, 50)
+  t.equal(parsePlainContext(many(51)), null)
+  t.strictSame(parsePlainContext(''), { query: parsePlainQuery(''), ref: undefined, context: {} })
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (text) => {
+      parsePlainContext(text)
+    }),
+    { numRuns: runs(500) },
+  )
 })

@@ -222,12 +222,12 @@ export const readRelease: Statement = {
   SELECT ${release('r')}::text AS answer FROM releases r WHERE r.id = (SELECT id FROM found)`,
 }
 
-/** The sources of project `$1` as they are now. */
+/** The sources of project `$1` as they are now. One that is disabled is not looked for, so it is not missed. */
 export const readSources: Statement = {
   name: 'read_sources',
   text: `
   SELECT coalesce(json_agg(json_build_object(
-    'id', s.id::text, 'ttlSeconds', s.ttl_seconds, 'staleSeconds', s.stale_seconds, 'unreachableSince', ${instant('s.unreachable_since')},
+    'id', s.id::text, 'ttlSeconds', s.ttl_seconds, 'staleSeconds', s.stale_seconds, 'unreachableSince', CASE WHEN s.enabled THEN ${instant('s.unreachable_since')} END,
     'checkedAt', ${instant('s.checked_at')})), '[]')::text AS answer
   FROM sources s WHERE s.project_id = $1::bigint`,
 }

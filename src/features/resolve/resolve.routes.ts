@@ -1,23 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { problems, type Routes, readerIfHeld, readerOf } from '../../http.js'
+import { acceptQuality } from '../../lib/accept.js'
+import { textOf } from '../../lib/plan.js'
 import { FetchHeaders } from '../fetch/fetch.schema.js'
-import {
-  contextOf,
-  ResolveBodyQuery,
-  ResolvedPrompt,
-  ResolvedRendering,
-  ResolvePreview,
-  ResolveQuery,
-  ResolveRequest,
-} from './resolve.schema.js'
+import { ResolvedPrompt, ResolvedRendering, ResolvePreview, ResolveQuery, ResolveRequest, wantedOf } from './resolve.schema.js'
 import {
   isNotModified,
-  outcomeHeaders,
   previewResolution,
   type Resolved,
   renderResolved,
+  resolvedHeaders,
   resolvePrompt,
-  withTrace,
 } from './resolve.service.js'
 
 const tags = ['resolve']
@@ -32,7 +25,7 @@ export const resolveRoutes: Routes = async (app) => {
       schema: {
         operationId: 'resolvePrompt',
         summary: 'Get the prompt that a context is routed to; there always is one',
-        description: 'The answer is that of a fetch, with how it was found.',
+        description: 'The answer is that of a fetch, with how it was found. With `Accept: text/plain` it is the content alone.',
         tags,
         querystring: ResolveQuery,
         headers: FetchHeaders,
@@ -40,10 +33,7 @@ export const resolveRoutes: Routes = async (app) => {
       },
     },
     async (request, reply) => {
-      const { tag, key, canary, ref } = request.query
-      const context = contextOf(request.query)
-      const wanted = { context, ref, tags: tag ?? {}, key, canary: canary ?? ('on' as const) }
-      const resolved = await resolvePrompt(app.deps, readerIfHeld(request), wanted)
+      const resolved = await resolvePrompt(app.deps, readerIfHeld(request), wantedOf(request.query))
       await app.deps.endOfTurn()
       return sendResolved(reply, request, resolved)
     },
@@ -58,15 +48,14 @@ export const resolveRoutes: Routes = async (app) => {
         operationId: 'renderResolved',
         summary: 'Get the prompt that a context is routed to, rendered with variables',
         tags,
-        querystring: ResolveBodyQuery,
+        querystring: ResolveQuery,
         body: ResolveRequest,
         response: { 200: ResolvedRendering, ...problems },
       },
     },
     async (request, reply) => {
-      const { context, ref, canary, ...rendering } = request.body
-      const wanted = { context, ref, canary: canary ?? ('on' as const), tags: rendering.tags, key: rendering.key }
-      const { text, headers } = await renderResolved(app.deps, readerIfHeld(request), wanted, rendering)
+      const wanted = wantedOf(request.query, request.body)
+      const { text, headers } = await renderResolved(app.deps, readerIfHeld(request), wanted, request.body)
       await app.deps.endOfTurn()
       return reply
         .headers({ ...headers, 'cache-control': 'no-store' })
@@ -87,19 +76,21 @@ export const resolveRoutes: Routes = async (app) => {
         response: { 200: ResolvePreview, ...problems },
       },
     },
-    async (request) => {
-      const { tag, key, canary, ref } = request.query
-      const context = contextOf(request.query)
-      return previewResolution(app.deps, readerOf(request), { context, ref, tags: tag ?? {}, key, canary: canary ?? 'on' })
-    },
+    async (request) => previewResolution(app.deps, readerOf(request), wantedOf(request.query)),
   )
 }
 
 function sendResolved(reply: FastifyReply, { headers }: FastifyRequest, resolved: Resolved) {
-  const { outcome } = resolved
-  const { json: bytes, etag } = withTrace(resolved)
-  reply.headers({ ...outcomeHeaders(outcome), etag, 'cache-control': outcome.caching })
-  reply.header('vary', 'Authorization, X-API-Key, X-Promptsync-Project')
+  const { bytes, etag, type } = represent(resolved, headers.accept)
+  reply.header('vary', 'Accept, Authorization, X-API-Key, X-Promptsync-Project')
+  reply.headers({ ...resolvedHeaders(resolved), etag, 'cache-control': resolved.outcome.caching })
   if (isNotModified(headers['if-none-match'], etag)) return reply.code(304).send()
-  return reply.type(json).send(bytes)
+  return reply.type(type).send(bytes)
+}
+
+/** A chat, which has no plain text, is JSON whatever is asked for: there always is an answer. */
+function represent({ outcome, finished }: Resolved, accept: string | undefined): { bytes: Buffer; etag: string; type: string } {
+  const isTextWanted = acceptQuality(accept, 'text/plain') > acceptQuality(accept, 'application/json')
+  const text = isTextWanted ? textOf(outcome.finished) : null
+  return text ? { ...text, type: 'text/plain; charset=utf-8' } : { bytes: finished.json, etag: finished.etag, type: json }
 }

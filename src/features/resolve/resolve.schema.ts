@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { maxContextValueLength } from '../../lib/path-file/values.js'
-import { JsonObject, ProjectQuery, Ref, text } from '../../lib/schemas.js'
+import { JsonObject, Ref, text } from '../../lib/schemas.js'
+import type { Tags } from '../../lib/variants.js'
 import { FetchedPrompt, FetchQuery } from '../fetch/fetch.schema.js'
 import { RenderedPrompt, RenderRequest } from '../render/render.schema.js'
 
@@ -12,23 +13,22 @@ const ContextValue = text(maxContextValueLength)
 /** What the parameters of the query are that say something else than the context. */
 const named = { ...FetchQuery.pick({ project: true, tag: true, key: true, canary: true }).shape, ref: Ref.optional() }
 
+function variablesIn(query: object): string[] {
+  return Object.keys(query).filter((name) => !Object.hasOwn(named, name))
+}
+
 /** All other parameters are variables of the context. */
 export const ResolveQuery = z
   .object(named)
   .catchall(ContextValue)
   .superRefine((query, issues) => {
-    const names = Object.keys(query).filter((name) => !(name in named))
+    const names = variablesIn(query)
     for (const name of names.filter((name) => !variable.test(name)))
       issues.addIssue({ code: 'custom', path: [name], message: 'is no variable: letters, digits and "_", at most 64' })
     if (names.length > maxVariables) issues.addIssue({ code: 'custom', message: `has more than ${maxVariables} variables` })
   })
   .meta({ description: 'The context: `category`, `channel`, `guild`, `role` and whatever else the PATH files route by.' })
 export type ResolveQuery = z.infer<typeof ResolveQuery>
-
-/** The variables of a query. */
-export function contextOf(query: Readonly<Record<string, unknown>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(query).filter((entry): entry is [string, string] => !(entry[0] in named)))
-}
 
 export const ResolveRequest = RenderRequest.extend({
   context: z
@@ -37,11 +37,30 @@ export const ResolveRequest = RenderRequest.extend({
     .default({})
     .meta({ description: 'What routes: `category`, `channel`, `guild`, `role` and the like.' }),
   ref: Ref.optional().meta({ description: 'The release, or the alias of one; by default the default alias of the project.' }),
-  canary: z.literal('off').optional(),
+  canary: z.literal('off').optional().meta({ description: '`off` ignores a running canary.' }),
 }).meta({ id: 'ResolveRequest' })
 export type ResolveRequest = z.infer<typeof ResolveRequest>
 
-export const ResolveBodyQuery = ProjectQuery
+export type ResolveWanted = {
+  context: Readonly<Record<string, string>>
+  /** By default the default alias of the project. */
+  ref: string | undefined
+  tags: Tags
+  key: string | undefined
+  canary: 'on' | 'off'
+}
+
+/** What a query asks for, and a body with it: where both say something of the same, the body counts. */
+export function wantedOf(query: ResolveQuery, body: Partial<ResolveRequest> = {}): ResolveWanted {
+  const inQuery = variablesIn(query).map((name) => [name, String(query[name])])
+  return {
+    context: { ...Object.fromEntries(inQuery), ...body.context },
+    ref: body.ref ?? query.ref,
+    tags: { ...query.tag, ...body.tags },
+    key: body.key ?? query.key,
+    canary: body.canary ?? query.canary ?? 'on',
+  }
+}
 
 /** The four levels, the first that has an answer. */
 export const levels = ['registry', 'stale', 'default', 'fallback'] as const
@@ -49,13 +68,16 @@ export const levels = ['registry', 'stale', 'default', 'fallback'] as const
 const resolved = {
   level: z.enum(levels).meta({
     description:
-      '`registry`; `stale` where the source was out of reach for too long; `default` for the built-in of the category; `fallback` for the last resort.',
+      '`registry`; `stale` where that could not be confirmed; `default` for the built-in of the category; `fallback` for the last resort.',
   }),
-  stale: z.boolean().meta({ description: 'Whether it could not be confirmed: by its source, or by the database.' }),
+  stale: z.boolean().meta({
+    description:
+      'Whether it could not be confirmed: its source has been out of reach for longer than `ttlSeconds`, or the database is.',
+  }),
   route: z.string().nullable().meta({ description: 'The route that was chosen.' }),
-  tried: z
-    .array(z.string())
-    .meta({ description: 'The files that were looked for, in their order; the last one is what was found.' }),
+  tried: z.array(z.string()).meta({
+    description: 'The files that were looked for, in their order; where a route was chosen, it ends with what was found.',
+  }),
   origin: z
     .object({ source: z.string(), paths: z.array(z.string()) })
     .nullable()
@@ -72,6 +94,7 @@ export const ResolvePreview = z
     context: JsonObject,
     level: z.enum(levels),
     prompt: z.string().meta({ description: 'The name of the prompt that is answered.' }),
+    version: z.string(),
     sources: z.array(
       z.object({
         name: z.string(),
@@ -84,7 +107,7 @@ export const ResolvePreview = z
       z.object({
         source: z.string(),
         route: z.string(),
-        outcome: z.enum(['skipped', 'missing', 'chosen']),
+        outcome: z.enum(['skipped', 'missing', 'refused', 'chosen']),
         paths: z.array(z.string()),
         why: z.string(),
       }),
