@@ -142,6 +142,23 @@ t.test('a rolled-back alias stays where it is while the files stay, and moves on
   t.strictSame(await snapshot(), { a: 'v2', b: 'v2' })
 })
 
+t.test('a sync on a rolled-back alias brings the PATH file of now, whichever the alias went back to', async (t) => {
+  const { follow, call } = await makeProject()
+  const team = await follow('team')
+  const routed = async () => (await call('/resolve?category=x')).body.name
+  const pathTo = (name: string) => `version: v1\nroutes:\n  - pattern: "${name}.md"\n`
+  await team.begin({ PATH: pathTo('a'), 'schema-version': 'v1', 'a.md': 'A', 'b.md': 'B' })
+  t.equal(await routed(), 'a')
+  await team.write({ PATH: pathTo('b') })
+  await team.sync()
+  t.equal(await routed(), 'b')
+  await call('/aliases/production/rollback', { method: 'POST', body: {} })
+  t.equal(await routed(), 'a')
+  await team.write({ 'a.md': 'A2' })
+  t.equal((await team.sync()).status, 'success')
+  t.equal(await routed(), 'b')
+})
+
 t.test('one bad file fails a sync with all that is wrong, each with file and line, and moves nothing', async (t) => {
   const { follow, contentOf, aliasOf } = await makeProject()
   const team = await follow('team')

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
 import { AppError, type ErrorCode } from '../../errors.js'
@@ -112,7 +113,7 @@ async function storeFound(
       await refusePurged(tx, current, delta.push.prompts, deps.pause)
       const plan = await planPush({ db: tx, pause: deps.pause }, current, delta.push, undefined)
       const { answer, created } = await applyPush(deps, tx, { ...caller, project: current }, delta.push, plan)
-      await writeFiles(tx, row, found, plan)
+      await writeFiles(tx, row, found, plan, delta.push.sync?.pathFile ?? null)
       const done = { found, answer, created, warnings: [...found.warnings, ...answer.warnings] }
       await finish(tx, done)
       return done
@@ -189,13 +190,22 @@ function isCurrent(row: SourceRow, file: ListedFile, known: KnownFiles, held: He
 
 /** Whether what routes is as the base has it; if not, what is to be read of it. */
 async function findRouting(db: Db, row: SourceRow, base: ReleaseRow | null, known: KnownFiles, found: Found) {
-  const files = [found.pathFile, found.schemaVersion].filter((file) => file !== null)
+  const files = routingFiles(found)
   const held = base ? await readReleaseSource(db, base.lineage, row.id) : null
   const isKept =
     held !== null &&
     (held.pathFile !== null) === (found.pathFile !== null) &&
-    files.every(({ path, hash }) => known.get(path)?.hash === hash)
+    files.every((file) => known.get(file.path)?.hash === routingHash(file, held.pathFile))
   return { isKept, pathFile: held?.pathFile ?? null, toRead: isKept ? [] : files }
+}
+
+function routingFiles({ pathFile, schemaVersion }: Found): ListedFile[] {
+  return [pathFile, schemaVersion].filter((file) => file !== null)
+}
+
+/** No version tells what a PATH file became: its hash is kept with one of the text, which the base may have another of. */
+function routingHash({ hash: listed }: ListedFile, pathText: string | null): string {
+  return pathText === null ? listed : `${listed} ${hash('sha256', pathText)}`
 }
 
 type Read = {
@@ -243,18 +253,18 @@ async function preparePush(
 }
 
 /** Notes what each file was and became, so that the next sync need not read it again. */
-async function writeFiles(tx: Db, row: SourceRow, found: Found, plan: PushPlan): Promise<void> {
+async function writeFiles(tx: Db, row: SourceRow, found: Found, plan: PushPlan, pathFile: string | null): Promise<void> {
   const made = new Map(
     plan.prompts.flatMap(({ pushed, follows, versionId }) => (follows ? [] : [[pushed.path, versionId] as const])),
   )
-  const routing = [found.pathFile, found.schemaVersion].filter((file) => file !== null)
-  const all = [...found.prompts, ...routing]
+  const routing = routingFiles(found)
   await tx.$executeRaw`
-    DELETE FROM source_files WHERE source_id = ${row.id} AND path <> ALL(${all.map(({ path }) => path)}::text[])`
-  const rows = all.flatMap(({ path, hash }) => {
+    DELETE FROM source_files WHERE source_id = ${row.id} AND path <> ALL(${[...found.prompts, ...routing].map(({ path }) => path)}::text[])`
+  const prompts = found.prompts.flatMap(({ path, hash }) => {
     const version = made.get(path)
-    return version === undefined && !routing.some((file) => file.path === path) ? [] : [{ path, hash, version: version ?? null }]
+    return version === undefined ? [] : [{ path, hash, version }]
   })
+  const rows = [...prompts, ...routing.map((file) => ({ path: file.path, hash: routingHash(file, pathFile), version: null }))]
   await tx.$executeRaw`
     INSERT INTO source_files (source_id, path, hash, version_id)
     SELECT ${row.id}::bigint, path, hash, version FROM json_to_recordset(${JSON.stringify(rows)}::json) AS row(path text, hash text, version uuid)
