@@ -1,8 +1,9 @@
 import { callerOf, problems, type Routes } from '../../http.js'
 import { PageQuery, ProjectQuery } from '../../lib/schemas.js'
+import { testSource } from './preview.service.js'
 import { getRun, listRuns } from './runs.service.js'
 import { PutSource, Run, RunPage, RunParams, Source, SourcePage, SourceParams, SourceTest, SyncQuery } from './sources.schema.js'
-import { deleteSource, getSource, listSources, putSource, syncNow, testSource } from './sources.service.js'
+import { deleteSource, getSource, listSources, putSource, syncNow } from './sources.service.js'
 
 const tags = ['sources']
 
