@@ -31,6 +31,8 @@ export type Deps = {
   writes: WriteQueue
   /** Validations read as much as a push does, and wait for each other. */
   validations: WriteQueue
+  /** Looks at sources that somebody waits for: each may read as much as a sync. */
+  looks: WriteQueue
   /** Syncs of sources take turns: each may hold connections and memory for a while. */
   syncs: WriteQueue
   /** The sources that are being synced here, and whether there is to be one more look at them. */
@@ -72,6 +74,7 @@ export type Deps = {
 /** Writers over all projects share half of the connections, so that readers always find one. */
 const writeLimits = { concurrent: 4, waiting: 200 }
 const validationLimits = { concurrent: 2, waiting: 50 }
+const lookLimits = { concurrent: 3, waiting: 50 }
 const syncLimits = { concurrent: 3, waiting: 200 }
 /** A load that waits is told to try again a little before it would be given up on. */
 const laneLimits = { concurrent: readPoolSize, waiting: 1_000, timeoutMs: 2_400 }
@@ -109,6 +112,7 @@ export async function assembleDeps({ connection, redis, config, log, now, elapse
     elapsed,
     writes: createWriteQueue(writeLimits),
     validations: createWriteQueue(validationLimits),
+    looks: createWriteQueue(lookLimits),
     syncs: createWriteQueue(syncLimits),
     working: new Map(),
     syncDurations: createDurationFamily(syncDurationBounds),

@@ -47,6 +47,7 @@ const poolSize = 8
 export const readPoolSize = 4
 const connectTimeoutMs = 10_000
 const readConnectTimeoutMs = 1_000
+const goodbyeMs = 1_000
 /** No statement of ours is this slow; one that is has lost its way. */
 const statementTimeoutMs = 60_000
 /** SQLSTATE of a statement that took longer than the server lets it. */
@@ -219,13 +220,20 @@ async function tryAdvisoryLock(url: string, name: string): Promise<Lock | null> 
     const { rows } = await session.query<{ taken: boolean }>('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken', [
       name,
     ])
-    if (rows[0]?.taken) return { release: () => session.end() }
+    if (rows[0]?.taken) return { release: () => endSoon(session) }
     await session.end()
     return null
   } catch (error) {
     await session.end()
     throw error
   }
+}
+
+/** A server that does not say goodbye is not waited for: its side of the session ends with the connection. */
+async function endSoon(session: pg.Client): Promise<void> {
+  const late = new Promise<void>((resolve) => setTimeout(resolve, goodbyeMs).unref())
+  await Promise.race([session.end(), late])
+  ;(session as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
 }
 
 /** Of a database that this process alone uses. */

@@ -84,7 +84,7 @@ const atWeb: Explanation[] = [
   explain(
     /returned error: 3\d\d/,
     'source.blocked',
-    ({ name }) => `${name} redirects, which is not followed. Give the last address.`,
+    ({ name }) => `${name} redirects, which is not followed. Give the last address; many hosts want it to end in ".git".`,
   ),
   explain(/returned error: 429/, 'source.limited', ({ name }) => `${name} limits our calls. Try again later.`),
   explain(

@@ -152,10 +152,20 @@ export function* followRoutes(
         yield { ...about, outcome: 'skipped', why: routed.skipped }
         continue
       }
-      const of = routed.source === null ? holder : sources.find(({ name }) => name === routed.source)
+      const of = routed.source === null ? holder : findSource(sources, routed.source, availabilityOf)
       yield { ...about, ...lookUp(of, routed.source ?? holder.name, routed.paths, availabilityOf) }
     }
   }
+}
+
+/** A source that was removed and made anew is there twice by the same name: the one that can be used goes first. */
+function findSource(
+  sources: readonly RoutedSource[],
+  name: string,
+  availabilityOf: (source: RoutedSource) => Availability,
+): RoutedSource | undefined {
+  const named = sources.filter((source) => source.name === name)
+  return named.find((source) => isUsable(availabilityOf(source))) ?? named[0]
 }
 
 function isUsable(availability: Availability): boolean {

@@ -236,7 +236,8 @@ function shedding(app: FastifyInstance, limits: Limits, { pressureSampleMs, late
   timer.unref()
   app.addHook('onClose', async () => clearInterval(timer))
   return (request: FastifyRequest): void => {
-    if (!limits.isShedding || request.routeOptions.config.neverShed || isInMemory(app.deps, request)) return
+    if (!limits.isShedding || request.routeOptions.config.neverShed) return
+    if (isInMemory(app.deps, request) || isSureOfAnAnswer(app.deps, request)) return
     limits.counts.shed += 1
     throw tryLater('server.busy', 'The server has more to do than it can. Nothing was changed; try again.', 1)
   }
@@ -249,6 +250,14 @@ function isInMemory(deps: Deps, request: FastifyRequest): boolean {
   const prompt = FetchParams.safeParse(request.params)
   const held = prompt.success ? heldBy(deps, request) : undefined
   return held !== undefined && knownPlan(deps, held, prompt.data?.name ?? '', prompt.data?.ref ?? '') !== null
+}
+
+/** Whether a caller who is known asks for what is always answered: by the route, which loads no prompt meanwhile. */
+function isSureOfAnAnswer({ keys, now }: Deps, request: FastifyRequest): boolean {
+  if (!request.routeOptions.config.withoutProject || !isSafe(request)) return false
+  const secret = sentSecret(request.headers)
+  const key = secret === null ? undefined : keys.get(hashHex(secret))
+  return key !== undefined && key.revokedAt === null && (key.expiresAt === null || key.expiresAt > now())
 }
 
 /** The project that a request is about, if it is held: the named one, else the key's own, else `default`. */

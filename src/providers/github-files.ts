@@ -28,6 +28,8 @@ const mostBlobs = { withToken: 30, withoutToken: 10 }
 /** How much of an archive may be received for nothing to save one request. */
 const bytesPerRequest = { withToken: 1024 ** 2, withoutToken: 8 * 1024 ** 2 }
 const maxArchiveBytes = 128 * 1024 ** 2
+/** Whatever is listed: the other side says how many files there are. */
+const maxUnpackedBytes = 160 * 1024 ** 2
 /** Headers, padding and long names of one file in an archive. */
 const entryOverheadBytes = 6 * 1024
 const archiveOverheadBytes = 1024 ** 2
@@ -85,7 +87,8 @@ async function* readBoth(github: GitHub, origin: Origin, wanted: Wanted): AsyncG
 
 async function* readArchive(github: GitHub, { commit, folder, size }: Origin, wanted: Wanted): AsyncGenerator<BlobBytes> {
   const { repo, context } = github
-  const maxBytes = (size?.bytes ?? 0) + ((size?.files ?? 0) + 1) * entryOverheadBytes + archiveOverheadBytes
+  const listedBytes = (size?.bytes ?? 0) + ((size?.files ?? 0) + 1) * entryOverheadBytes + archiveOverheadBytes
+  const maxBytes = Math.min(listedBytes, maxUnpackedBytes)
   const answer = await github.ask({
     route: '/repos/{owner}/{repo}/tarball/{commit}',
     parameters: { commit },

@@ -27,6 +27,7 @@ const retrySeconds = 5
 const maxIgnored = 1_000
 const maxPathLength = 1_000
 const maxToldLength = 200
+const tooLong = `has a path of over ${maxPathLength} characters.`
 const quote = 0x22
 const backslash = 0x5c
 const openBrace = 0x7b
@@ -44,7 +45,7 @@ export async function listTree(github: GitHub, commit: string, folder: string): 
   const collector = createCollector(github)
   if (!whole.truncated) {
     await collector.take(whole.entries, '', folder)
-    if (folder && !collector.sees(folder)) throw noFolder(github, folder, whole.entries)
+    if (folder && !collector.seesFolder()) throw noFolder(github, folder, whole.entries)
     return collector.tree(sizeOf(whole.entries))
   }
   if (folder) {
@@ -74,7 +75,9 @@ async function walk(github: GitHub, trees: Subtree[], folder: string, collector:
 async function splitTree(github: GitHub, { sha, path }: Subtree, folder: string, collector: Collector): Promise<Subtree[]> {
   const entries = await askWhole(github, sha, path)
   await collector.take(entries, path, folder)
-  return entries.filter(({ mode }) => mode === folderMode).map((entry) => ({ sha: entry.sha, path: joined(path, entry.path) }))
+  return entries
+    .filter((entry) => entry.mode === folderMode && !isTooLong(path, entry))
+    .map((entry) => ({ sha: entry.sha, path: joined(path, entry.path) }))
 }
 
 async function descend(github: GitHub, commit: string, folder: string): Promise<Subtree> {
@@ -162,14 +165,15 @@ function endOfObject(text: string, start: number): number {
 type Collector = {
   /** Takes what is in `folder`; `base` is where the entries' paths begin. */
   take(entries: readonly Entry[], base: string, folder: string): Promise<void>
-  sees(folder: string): boolean
+  /** Whether the folder itself was among the entries. */
+  seesFolder(): boolean
   tree(size: Tree['size']): Tree
 }
 
 function createCollector(github: GitHub): Collector {
   const files = new Map<string, ListedFile>()
   const ignored: IgnoredFile[] = []
-  const folders = new Set<string>()
+  let isFolderSeen = false
   let leftOff = 0
 
   function ignore(path: string, why: string): void {
@@ -195,14 +199,18 @@ function createCollector(github: GitHub): Collector {
       const pause = createPause()
       const prefix = folder ? `${folder}/` : ''
       for (const entry of entries) {
-        const whole = joined(base, entry.path)
-        if (entry.mode === folderMode) folders.add(whole)
-        if (whole.startsWith(prefix)) takeEntry(entry, whole, whole.slice(prefix.length))
+        // The path is cut before it is joined: a folder's, which may be megabytes, is part of each of its entries'.
+        const whole = joined(base, entry.path.slice(0, maxPathLength))
+        if (entry.mode === folderMode && whole === folder) isFolderSeen = true
+        if (whole.startsWith(prefix)) {
+          if (isTooLong(base, entry)) ignore(whole.slice(prefix.length), tooLong)
+          else takeEntry(entry, whole, whole.slice(prefix.length))
+        }
         const due = pause()
         if (due) await due
       }
     },
-    sees: (folder) => folders.has(folder),
+    seesFolder: () => isFolderSeen,
     tree: (size) => {
       if (leftOff > 0) ignored.push({ path: '', why: `and ${leftOff} more are ignored.` })
       return { files: [...files.values()], ignored, size }
@@ -210,11 +218,13 @@ function createCollector(github: GitHub): Collector {
   }
 }
 
-/** A hostile path is told all the same, as what can be stored and shown. */
+/**
+ * A hostile path is told all the same, as what can be stored and shown. It is copied through its bytes, since a slice would keep
+ * the whole of it in memory.
+ */
 function printable(path: string): string {
-  return path
-    .slice(0, maxToldLength)
-    .toWellFormed()
+  return Buffer.from(path.slice(0, maxToldLength).toWellFormed())
+    .toString('utf8')
     .replace(/\p{Cc}/gu, '\ufffd')
 }
 
@@ -224,7 +234,7 @@ function whyIgnored(mode: string, path: string): string | null {
 
 /** Git itself refuses to make such paths, but a tree can be written by hand. */
 function hostileReason(path: string): string | null {
-  if (path.length > maxPathLength) return `has a path of over ${maxPathLength} characters.`
+  if (path.length > maxPathLength) return tooLong
   if (/\p{Cc}/u.test(path)) return 'has a control character in its path.'
   if (!path.isWellFormed() || path.includes('\ufffd')) return 'has a path that is no UTF-8.'
   if (path.includes('\\')) return 'has a backslash in its path.'
@@ -250,6 +260,11 @@ function noFolder(github: GitHub, folder: string, entries: readonly Entry[]): Ap
 
 function tooManyFiles({ repo }: GitHub, why: string): AppError {
   return new AppError('source.too_large', `"${repo}" is too large: ${why}. Give a smaller folder as \`path\`.`)
+}
+
+/** Told before the two are joined. */
+function isTooLong(base: string, { path }: Entry): boolean {
+  return base.length + path.length > maxPathLength
 }
 
 function joined(base: string, path: string): string {

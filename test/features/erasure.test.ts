@@ -530,10 +530,13 @@ t.test('a purged text goes from the settings of an inline source, which is disab
     send('/sources/own', { method: 'PUT', body: { provider: 'inline', config: { files }, enabled: true } })
   await put({ 'x.md': 'an inline leak', 'y.md': 'y' })
   await synced('own')
+  const again = { 'prompts/again.md': '---\ntitle: Again\n---\nan inline leak' }
+  const config = { files: again }
+  await send('/sources/later', { method: 'PUT', body: { provider: 'inline', config, prefix: 'later', enabled: false } })
   await purge('x', 'v1')
   const source = (await send('/sources/own')).body
   t.strictSame([source.enabled, source.config], [false, { files: { 'y.md': 'y' } }])
-  t.strictSame(await tablesHolding('an inline leak'), [])
+  t.strictSame(await tablesHolding('an inline leak'), [], 'nor where it was not synced yet, with other things around it')
   await put({ 'x.md': 'clean', 'y.md': 'y' })
   await synced('own')
   t.equal((await send('/prompts/x/production')).body.content, 'clean')

@@ -314,13 +314,13 @@ t.test('however often a source is pushed to, one sync of it waits for its turn',
     return (await app.inject({ method: 'POST', url: `/hooks/github/default/${name}`, headers, payload })).json().status
   }
   for (const after of ['a', 'b', 'c']) t.equal(await send(after), 'accepted')
-  t.equal(waiting.length, 1)
+  await until('one waits', inTimeMs, () => waiting.length === 1)
   waiting[0]?.()
   await until('it is looked once more', inTimeMs, () => waiting.length === 2)
   waiting[1]?.()
   await nextTurn()
   t.equal(await send('d'), 'accepted')
-  t.equal(waiting.length, 3, 'and once that is over, a push begins anew')
+  await until('a push begins anew once that is over', inTimeMs, () => waiting.length === 3)
   waiting[2]?.()
 })
 

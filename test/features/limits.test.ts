@@ -261,6 +261,12 @@ t.test(
     t.equal((await read(app, { ...known, method: 'HEAD' })).statusCode, 200)
     t.equal((await read(app, { ...known, url: '/prompts/x/r1' })).statusCode, 503, 'what is not')
     t.equal((await read(app, { secret: 'ps_unknown' })).statusCode, 503, 'a key that is not')
+    const resolve = { ...known, url: '/resolve?category=meeting' }
+    const resolved = await read(app, resolve)
+    t.equal(resolved.statusCode, 200, 'a known caller always gets a prompt')
+    t.equal(resolved.json().level, 'default')
+    t.equal((await read(app, { ...resolve, secret: 'ps_unknown' })).statusCode, 503, 'others do not')
+    t.equal((await read(app, { ...resolve, method: 'POST', payload: {} })).statusCode, 503, 'nor is it rendered')
     t.equal((await read(app, costly)).statusCode, 503, 'it was drowning all the while')
     t.ok(app.limits.counts.shed >= 2)
     let after = shed

@@ -66,7 +66,9 @@ async function makeProject(settings: object = {}) {
     return run.body
   }
   const resolve = (query: string, options: CallOptions = {}) => call(`/resolve?${query}`, options)
-  const change = (data: object) => base.client.source.updateMany({ where: { project: { slug } }, data })
+  // What nobody looks for is not missed: the state counts of sources that are enabled.
+  const change = (data: object) =>
+    base.client.source.updateMany({ where: { project: { slug } }, data: { enabled: true, ...data } })
   const alias = (body: object, name = 'production') => call(`/aliases/${name}`, { method: 'PUT', body })
   return { slug, id: `${id}`, call, there: at(there), sync, resolve, change, alias }
 }
@@ -362,6 +364,25 @@ t.test('a subject is on one side of a canary in fetch and in resolve; a pin wins
   }
 })
 
+t.test('what answers instead of the refused side of a pin is for the subjects of that side alone', async (t) => {
+  const { sync, call, alias } = await makeProject()
+  await sync({ ...meetings, 'prompts/meeting/standup.md': 'One' })
+  await sync({ ...meetings, 'prompts/meeting/standup.md': 'Two' }, { alias: 'dev' })
+  await alias({ prompt: 'meeting/standup', version: 'v1' })
+  await call('/canary', { body: { alias: 'production', prompt: 'meeting/standup', version: 'v2', percentage: 50 } })
+  await call('/prompts/meeting%2Fstandup/v2/purge', { body: { reason: 'a name' } })
+  const answers = new Set<string>()
+  for (const way of ['the route', 'again']) {
+    for (let subject = 0; subject < 8; subject += 1) {
+      const { status } = await call(`/prompts/meeting%2Fstandup/production?key=user-${subject}`)
+      const { content } = (await call(`/resolve?${standup}&key=user-${subject}`)).body
+      t.equal(content, status === 200 ? 'One' : 'Any meeting', `${way}, ${subject}`)
+      answers.add(content)
+    }
+  }
+  t.equal(answers.size, 2)
+})
+
 t.test(
   'what is written is in the next answer: pushes, moves, pins, purges, settings, and sources that are removed',
   async (t) => {
@@ -594,6 +615,22 @@ t.test('a resolution that is known asks the database nothing, whatever else the 
   t.equal(handled, 0, 'variables that no route reads make no difference')
 })
 
+t.test('an instance that is overloaded answers from memory alone: what it answered lately, or a built-in', async (t) => {
+  const { there: ofThere } = common
+  // Plain text is answered by the route.
+  const ask = (query: string) => ofThere(`/resolve?${query}`, { headers: { accept: 'text/plain' } })
+  await ask(standup)
+  const { limits } = there.app
+  t.teardown(() => Object.defineProperty(limits, 'isShedding', { value: false, writable: true }))
+  Object.defineProperty(limits, 'isShedding', { get: () => true, set: () => undefined, configurable: true })
+  seen.forget()
+  const known = await ask(standup)
+  t.strictSame([known.text, known.headers.get('x-promptsync-source')], ['Stand-up of {{ team }}', 'registry'])
+  const unknown = await ask('category=meeting&channel=overloaded')
+  t.strictSame([unknown.status, unknown.headers.get('x-promptsync-source')], [200, 'default'])
+  t.strictSame(seen.reads(), [])
+})
+
 t.test('contexts without end push nothing out that is asked for, and take no more than their part of the memory', async (t) => {
   const project = common
   const own = watched(base)
@@ -669,7 +706,7 @@ async function makeKnown() {
   await call('/canary', { body: { alias: 'production', version: 'r3', percentage: 50 } })
   await base.client.source.updateMany({
     where: { name: 'old', project: { slug } },
-    data: { unreachableSince: here.clock.now(), checkedAt: new Date(here.clock.now().getTime() - day) },
+    data: { enabled: true, unreachableSince: here.clock.now(), checkedAt: new Date(here.clock.now().getTime() - day) },
   })
   const { secret } = await here.createKey({ name: 'k', project: slug, scopes: ['prompts:read'] })
   return { slug, secret }

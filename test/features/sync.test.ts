@@ -142,6 +142,19 @@ t.test('a rolled-back alias stays where it is while the files stay, and moves on
   t.strictSame(await snapshot(), { a: 'v2', b: 'v2' })
 })
 
+t.test('another default alias of the project is made by the next check, though the source did not change', async (t) => {
+  const { follow, call, snapshot } = await makeProject()
+  const team = await follow('team')
+  await team.begin({ 'a.md': 'A' })
+  await call(`/projects/sync-${count}`, { method: 'PATCH', body: { settings: { defaultAlias: 'live' } } })
+  t.equal((await team.sync()).status, 'success')
+  t.strictSame(await snapshot('live'), { a: 'v1' })
+  await call('/aliases/live', { method: 'DELETE' })
+  t.equal((await team.sync()).status, 'success')
+  t.strictSame(await snapshot('live'), { a: 'v1' })
+  t.equal((await team.sync()).status, 'unchanged')
+})
+
 t.test('a sync on a rolled-back alias brings the PATH file of now, whichever the alias went back to', async (t) => {
   const { follow, call } = await makeProject()
   const team = await follow('team')

@@ -77,6 +77,20 @@ t.test('a source that is gone or was removed is passed by, as holder of routes a
   for (const state of ['stale', 'unknown'] as const) t.match(outcomes([team], context, { team: state }).at(-1), /^found/)
 })
 
+t.test('of a source that was removed and made anew, routes lead to the one that can be used', async (t) => {
+  const [old, anew] = ['old', 'anew'].map((id) => ({ ...source('company', [`${id}.md`], null), id }))
+  const holder = source('team', [], ['{ pattern: "{file}.md", source: company }'])
+  const sources = [old, anew, holder] as RoutedSource[]
+  const ofStates = (states: Record<string, Availability>, file: string) =>
+    [...followRoutes({ sources }, { file }, noon, ({ id }) => states[id] ?? 'fresh')].map((step) =>
+      step.outcome === 'found' ? step.of.id : step.outcome === 'missing' && step.why,
+    )
+  t.strictSame(ofStates({ old: 'removed' }, 'anew'), ['anew'])
+  t.strictSame(ofStates({ old: 'gone', anew: 'stale' }, 'anew'), ['anew'])
+  t.strictSame(ofStates({ anew: 'removed' }, 'old'), ['old'])
+  t.strictSame(ofStates({ old: 'removed', anew: 'removed' }, 'anew'), ['Source "company" was removed.'])
+})
+
 t.test('every source that has a PATH file is asked in turn', async (t) => {
   const other = source('other', ['meeting/retro.md'], ['"{category}/{channel}.md"'])
   t.strictSame(outcomes([other, team], { category: 'meeting', channel: 'retro' }), ['found other: meeting/retro.md'])

@@ -4,6 +4,7 @@ import t from 'tap'
 import { AppError } from '../../src/errors.js'
 import { acceptQuality } from '../../src/lib/accept.js'
 import { type Kind, pagedList } from '../../src/lib/cursor.js'
+import { inParallel } from '../../src/lib/parallel.js'
 import { scanContent } from '../../src/lib/scan.js'
 import { createSecret, hashSecret, stripCredentials } from '../../src/lib/secrets.js'
 import { createPause, mapInSlices } from '../../src/lib/slices.js'
@@ -490,4 +491,44 @@ t.test('slices: an error in one item rejects, and no item after it is touched', 
   await t.rejects(mapped, { message: 'broken' })
   t.same(seen, [1, 2])
   t.same(await mapInSlices([], createPause(), (item) => item), [])
+})
+
+t.test('parallel: the results come in the order of the items, and no more are worked on at once than may', async (t) => {
+  let running = 0
+  let most = 0
+  const results = await inParallel([3, 1, 2], { atOnce: 2, signal: new AbortController().signal }, async (item) => {
+    most = Math.max(most, ++running)
+    for (let turn = 0; turn < item; turn += 1) await nextTurn()
+    running -= 1
+    return item * 10
+  })
+  t.strictSame(results, [30, 10, 20])
+  t.equal(most, 2)
+})
+
+t.test('parallel: after a failure no item is begun, though the work ignores its signal', async (t) => {
+  const begun: number[] = []
+  const ended: number[] = []
+  const work = async (item: number) => {
+    begun.push(item)
+    if (item === 0) throw new Error('Out of order.')
+    await nextTurn()
+    ended.push(item)
+  }
+  await t.rejects(inParallel([0, 1, 2, 3, 4], { atOnce: 2, signal: new AbortController().signal }, work), /Out of order/)
+  t.strictSame(begun, [0, 1])
+  t.strictSame(ended, [1], 'what had begun has ended')
+})
+
+t.test('parallel: an aborted call rejects in place of leaving results out', async (t) => {
+  const caller = new AbortController()
+  const begun: number[] = []
+  const work = async (item: number) => {
+    begun.push(item)
+    caller.abort()
+  }
+  const options = { atOnce: 1, signal: caller.signal }
+  await t.rejects(inParallel([0, 1, 2], options, work), { code: 'source.unreachable', message: /was stopped/ })
+  await t.rejects(inParallel([3], options, work), { code: 'source.unreachable' })
+  t.strictSame(begun, [0])
 })

@@ -91,6 +91,14 @@ t.test('an unchanged repository costs one request, and one changed file no more 
   )
 })
 
+t.test('a redirect is told with what most of them are for', async (t) => {
+  const { server, url } = await startExample(t)
+  server.fault = { kind: 'status', status: 301, headers: { location: url } }
+  const context = await providerContext(t)
+  const asked = list({ url: url.replace(/\.git$/, '') }, context)
+  await t.rejects(asked, { code: 'source.blocked', message: /not followed\. Give the last address; many hosts want .* "\.git"/ })
+})
+
 t.test('a branch, a tag and a commit are followed as they are named', async (t) => {
   const { repository, commit, url } = await startExample(t)
   await repository.git(['tag', 'light', commit])

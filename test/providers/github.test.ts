@@ -1,4 +1,4 @@
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { AppError } from '../../src/errors.js'
 import { createAllowedHosts } from '../../src/lib/allowed-hosts.js'
@@ -241,6 +241,22 @@ t.test('an archive that is damaged, cut off or too large gives no wrong bytes', 
   await t.rejects(read(config, listing, hurried), { code: 'source.unreachable' })
 })
 
+t.test('of an archive no more is unpacked than a fixed amount, however many files are said to be listed', async (t) => {
+  const { server, repository, config, context } = await setUp(t, numbered(20))
+  const listing = await list(config, context)
+  const bytesEach = 16 * 1024 ** 2
+  const filler: Commit = { sha: '', tree: '', files: new Map([['filler.bin', Buffer.alloc(bytesEach)]]) }
+  // Two empty blocks end an archive, so that what follows would not be read.
+  const part = gzipSync(gunzipSync(archiveOf(filler, 'top')).subarray(0, -1024), { level: 1 })
+  const wanted = archiveOf(repository.resolve('main') as Commit, 'top')
+  server.settings.lies.archive = Buffer.concat([...Array.from({ length: 11 }, () => part), wanted])
+  const revision = JSON.stringify({ ...JSON.parse(listing.revision), size: { files: 1_000_000, bytes: 1_000 } })
+  const spent = await counting(server, async () => {
+    t.same(await read(config, { ...listing, revision }, context), numbered(20))
+  })
+  t.same(spent, { tarball: 1, archive: 1, blob: 20 })
+})
+
 t.test('branches, tags and commits are followed, and the default branch without any', async (t) => {
   const { repository, server, config, context } = await setUp(t)
   const first = repository.branches.get('main') ?? ''
@@ -334,6 +350,32 @@ t.test('symbolic links, submodules and hostile paths are ignored, and said to be
     'told in a form that can be stored',
   )
   t.ok(forged.ignored.every(({ why }) => why.length > 5))
+})
+
+t.test('a folder of too long a path is told once and not gone into, and its entries are not joined with it', async (t) => {
+  const long = 'long'.repeat(300)
+  const half = 'half'.repeat(150)
+  const files = { ...numbered(12), [`${long}/a.md`]: 'A', [`${half}/${half}/b.md`]: 'B', [`${half}/c.md`]: 'C' }
+  const { server, repository, config, context } = await setUp(t, files)
+  const good = [`${half}/c.md`, ...Object.keys(numbered(12))].sort()
+  const whole = await list(config, context)
+  t.same(pathsOf(whole), good)
+  t.ok(whole.ignored.every(({ path, why }) => path.length <= 200 && /over 1000 characters/.test(why)))
+  const inFolder = github.config.parse({ ...config, path: 'p' })
+  t.match(await list(inFolder, context), { files: { length: 12 }, ignored: [] }, 'elsewhere there may be such')
+  server.settings.maxEntries = 12
+  const spent = await counting(server, async () => {
+    const inParts = await list(config, context)
+    t.same(pathsOf(inParts), good)
+    const told = inParts.ignored.map(({ path }) => path)
+    t.ok(told.includes(long.slice(0, 200)))
+    t.equal(told.filter((path) => path.startsWith('long')).length, 1)
+  })
+  t.same(spent, { commit: 1, tree: 4 }, 'all, the root, and two of its three folders')
+  const root = repository.resolve('main')?.tree ?? ''
+  const sha = '1'.repeat(40)
+  server.settings.lies.trees.set(root, [{ path: 'x'.repeat(5_000_000), mode: '040000', type: 'tree', sha }])
+  t.match(await list(config, context), { files: [], ignored: [{ path: 'x'.repeat(200), why: /over 1000 characters/ }] })
 })
 
 t.test('a hundred thousand files are refused, or listed where so many are allowed, while others get their turn', async (t) => {

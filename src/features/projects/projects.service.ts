@@ -133,6 +133,13 @@ export async function updateProject(deps: Deps, caller: Caller, { name, settings
     const wanted = { ...current.settings, name: current.name, ...changes }
     if (JSON.stringify(wanted) === JSON.stringify({ ...current.settings, name: current.name })) return before
     const row = await tx.project.update({ where: { id: current.id }, data: { ...changes, updatedAt: deps.now() } })
+    if (row.defaultAlias !== current.settings.defaultAlias) {
+      // What follows the default goes on there, though nothing may have changed where it comes from.
+      await tx.source.updateMany({
+        where: { projectId: current.id, alias: null },
+        data: { revision: null, nextCheckAt: deps.now() },
+      })
+    }
     const after = toProjectAnswer(toProject(row))
     await recordChange(tx, caller, { action: 'project.update', target: current.slug, before, after })
     return after

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Db } from '../../database/connect.js'
 import type { Deps } from '../../deps.js'
-import { AppError } from '../../errors.js'
+import { AppError, type Finding } from '../../errors.js'
 import type { Caller, Project } from '../../lib/access.js'
 import type { Body, VersionContent } from '../../lib/content-hash.js'
 import { refOf } from '../../lib/names.js'
@@ -10,7 +10,7 @@ import { invalid } from '../../lib/validation.js'
 import { type LockedProject, recordChange, writeProject } from '../projects/projects.service.js'
 import { type LoadedVersion, loadVersion, resolveRef } from '../prompts/resolve.service.js'
 import { noteErased } from '../reads/changes.service.js'
-import { forgetVersion } from '../sources/forget.service.js'
+import { eraseSettings, forgetVersion } from '../sources/forget.service.js'
 import type { AllowedVersion, PurgedVersion } from './purge.schema.js'
 
 /** The answer to a purge names this many other versions of the same text, and as many that include it. */
@@ -43,6 +43,8 @@ export async function purgeVersion(
         variants = '[]', content_hash = NULL
       WHERE id = ${version.id}::uuid`
     await forgetVersion(tx, project, version.id, now)
+    const find = (prompts: Checked[]) => findPurged(tx, { id: project.id, purgeSalt: salt }, prompts, deps.pause)
+    await eraseSettings(tx, project, deps.pause, find)
     const affected = await findAffected(tx, project, version.id)
     await recordChange(tx, caller, {
       action: 'version.purge',
@@ -86,19 +88,32 @@ export async function allowPurged(deps: Deps, caller: Caller, name: string, ref:
 export async function refusePurged(
   tx: Db,
   project: Pick<LockedProject, 'id' | 'purgeSalt'>,
-  prompts: { name: string; where: string; content: VersionContent }[],
+  prompts: Checked[],
   pause: Pause,
 ): Promise<void> {
+  const findings = await findPurged(tx, project, prompts, pause)
+  if (findings.length > 0) throw invalid('content.purged', findings)
+}
+
+type Checked = { name: string; where: string; content: VersionContent }
+
+/** One for each prompt that holds a purged text; `path` is where it stands. */
+async function findPurged(
+  tx: Db,
+  project: Pick<LockedProject, 'id' | 'purgeSalt'>,
+  prompts: Checked[],
+  pause: Pause,
+): Promise<Finding[]> {
   const salt = project.purgeSalt
-  if (!salt) return
+  if (!salt) return []
   const digests = await mapInSlices(prompts, pause, ({ content }) => textsOf(content).map((text) => digestOf(salt, text)))
   const found = await tx.$queryRaw<{ digest: string; name: string; number: number; label: string | null }[]>`
     SELECT encode(t.digest, 'hex') AS digest, p.name, v.number, v.label
     FROM purged_texts t JOIN versions v ON v.id = t.version_id JOIN prompts p ON p.id = v.prompt_id
     WHERE t.project_id = ${project.id} AND t.digest IN (SELECT decode(hex, 'hex') FROM unnest(${digests.flat()}::text[]) hex)`
-  if (found.length === 0) return
+  if (found.length === 0) return []
   const purged = new Map(found.map((row) => [row.digest, row]))
-  const findings = prompts.flatMap(({ name, where }, index) => {
+  return prompts.flatMap(({ name, where }, index) => {
     const row = digests[index]?.map((digest) => purged.get(digest)).find((match) => match !== undefined)
     if (!row) return []
     const version = refOf('v', row)
@@ -106,7 +121,6 @@ export async function refusePurged(
     const message = `Prompt "${name}" holds a text that was purged with version ${version} of "${row.name}". ${remedy}`
     return [{ path: where, message }]
   })
-  throw invalid('content.purged', findings)
 }
 
 function nameOf(name: string, version: LoadedVersion): Named {

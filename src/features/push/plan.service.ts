@@ -62,8 +62,13 @@ export async function planPush(
 
 /** The release that a push to an alias builds on if it names no other. */
 export async function baseOf(db: Db, project: Project, aliasName: string): Promise<ReleaseRow | null> {
+  return (await releaseOfAlias(db, project, aliasName)) ?? (await findNewestRelease(db, project))
+}
+
+/** The release that an alias points to; null where it is not there, or a canary's end left it nowhere. */
+export async function releaseOfAlias(db: Db, project: Project, aliasName: string): Promise<ReleaseRow | null> {
   const row = await findAliasRow(db, project, aliasName, null)
-  return (row && (await releaseOf(db, row))) ?? (await findNewestRelease(db, project))
+  return row && releaseOf(db, row)
 }
 
 type Content = Pick<PushPlan, 'existing' | 'base' | 'prompts' | 'removed' | 'warnings'>

@@ -5,6 +5,7 @@ import { textOf } from '../../lib/plan.js'
 import { FetchHeaders } from '../fetch/fetch.schema.js'
 import { ResolvedPrompt, ResolvedRendering, ResolvePreview, ResolveQuery, ResolveRequest, wantedOf } from './resolve.schema.js'
 import {
+  isAnswerKnown,
   isNotModified,
   previewResolution,
   type Resolved,
@@ -33,7 +34,11 @@ export const resolveRoutes: Routes = async (app) => {
       },
     },
     async (request, reply) => {
-      const resolved = await resolvePrompt(app.deps, readerIfHeld(request), wantedOf(request.query))
+      const wanted = wantedOf(request.query)
+      const reader = readerIfHeld(request)
+      // An instance that is overloaded looks for nothing that it has not answered lately.
+      const isTooMuch = app.limits.isShedding && !isAnswerKnown(app.deps, reader, wanted)
+      const resolved = await resolvePrompt(app.deps, isTooMuch ? null : reader, wanted)
       await app.deps.endOfTurn()
       return sendResolved(reply, request, resolved)
     },

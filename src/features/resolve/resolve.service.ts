@@ -5,7 +5,7 @@ import type { FetchedPrompt } from '../fetch/fetch.schema.js'
 import { isNotModified, outcomeHeaders } from '../fetch/fetch.service.js'
 import type { RenderRequest } from '../render/render.schema.js'
 import { renderOutcome } from '../render/render.service.js'
-import { availabilities } from './kept-answers.service.js'
+import { availabilities, knownAnswer } from './kept-answers.service.js'
 import type { ResolvePreview, ResolveWanted } from './resolve.schema.js'
 import { type Looked, type Resolved, type Search, search } from './search.service.js'
 
@@ -22,6 +22,11 @@ export async function resolvePrompt(deps: Deps, reader: Reader | null, request: 
   counts.resolved[resolved.trace.level] += 1
   if (resolved.outcome.staleSeconds !== null) counts.stale += 1
   return resolved
+}
+
+/** Whether the same was answered a moment ago, so that it can be answered from memory again. */
+export function isAnswerKnown(deps: Deps, reader: Reader | null, request: ResolveWanted): boolean {
+  return reader !== null && knownAnswer(deps, reader.held, request) !== null
 }
 
 /** The header fields that tell of it. Whatever could not be confirmed is said to be stale. */

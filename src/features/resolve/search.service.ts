@@ -101,13 +101,24 @@ async function searchRegistry(deps: Deps, reader: Reader, request: ResolveWanted
     const chosen = await chooseRelease(deps, held, pointers, request)
     seen.table = chosen.table
     seen.steps = []
-    const found = await followTo(deps, reader, request, { pointers, chosen, states, steps: seen.steps, at: deps.now() })
+    const found = await followTo(deps, reader, request, {
+      ...{ pointers, chosen, states, steps: seen.steps, at: deps.now() },
+      isDrawnApart: false,
+    })
     if (found !== 'moved') return found
   }
   return null
 }
 
-type Attempt = { pointers: Pointers; chosen: Chosen; states: SourceStates | null; steps: Looked[]; at: Date }
+type Attempt = {
+  pointers: Pointers
+  chosen: Chosen
+  states: SourceStates | null
+  steps: Looked[]
+  at: Date
+  /** Whether a pin with a canary of its own was drawn on the way, so that the side of the alias does not tell the answer. */
+  isDrawnApart: boolean
+}
 
 /** The answer of the first route that has one. A route whose prompt cannot be answered is passed by like a missing file. */
 async function followTo(
@@ -126,11 +137,11 @@ async function followTo(
     if (step.outcome !== 'found') continue
     looked.push(...step.files.map(({ name }) => ({ name, pointer: pointedAt(pointers, name, chosen.ref)?.pointer })))
     try {
-      const answer = await answerFiles(deps, reader, request, chosen, step)
-      if (!answer) return 'moved'
+      const outcome = await answerFiles(deps, reader, request, attempt, step)
+      if (!outcome) return 'moved'
       const isStale = reader.staleSeconds !== null || refused.isForNow || availabilityOf(step.of) === 'stale'
-      const resolved = toResolved(answer.outcome, step, isStale ? 'stale' : 'registry', triedIn(steps))
-      if (!refused.isForNow && !answer.isDrawnApart) keep(deps, reader, request, attempt, resolved, looked)
+      const resolved = toResolved(outcome, step, isStale ? 'stale' : 'registry', triedIn(steps))
+      if (!refused.isForNow && !attempt.isDrawnApart) keep(deps, reader, request, attempt, resolved, looked)
       return resolved
     } catch (err) {
       if (reader.held.pointers !== pointers) return 'moved'
@@ -188,24 +199,22 @@ function triedIn(steps: readonly Looked[]): string[] {
   return paths.slice(-maxTried).map((path) => path.slice(0, maxTriedLength))
 }
 
-/**
- * The answer of the files of a route; null where the alias has moved on meanwhile. It is drawn apart where a pin has a canary
- * of its own, so that the side of the alias does not tell the answer.
- */
+/** The answer of the files of a route; null where the alias has moved on meanwhile. */
 async function answerFiles(
   deps: Deps,
   { held, staleSeconds }: Reader,
   request: ResolveWanted,
-  chosen: Chosen,
+  attempt: Attempt,
   { files }: Step & { outcome: 'found' },
-): Promise<{ outcome: Outcome; isDrawnApart: boolean } | null> {
+): Promise<Outcome | null> {
+  const { chosen } = attempt
   const parts: Outcome[] = []
-  let isDrawnApart = false
   for (const { name } of files) {
     const plan = await planFor(deps, held, name, chosen.ref)
     const isOfAlias = plan.by === 'alias' && chosen.mode !== null
     const { mode, bucket } = isOfAlias && chosen.mode ? { mode: chosen.mode, bucket: chosen.bucket } : draw(plan, request)
-    if (!isOfAlias && plan.canary) isDrawnApart = true
+    // Set before the side that was drawn may be refused: what answers instead is of this draw, too.
+    if (!isOfAlias && plan.canary) attempt.isDrawnApart = true
     const side = servedSide(plan, mode)
     if (plan.by === 'alias' && side.release?.uid !== chosen.table.release.uid) return null
     refuseSide(held.pointers.project, plan, side)
@@ -216,7 +225,7 @@ async function answerFiles(
       caching: cacheControl.movable,
     })
   }
-  return { outcome: joinOutcomes(parts), isDrawnApart }
+  return joinOutcomes(parts)
 }
 
 /** What the built-ins have for a category; the one for everything is the last resort, whichever way it is found. */

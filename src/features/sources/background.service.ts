@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.js'
-import { requestRun, workOff } from './runs.service.js'
+import { workOff } from './runs.service.js'
+import { sweepWorkspaces } from './source-rows.service.js'
 
 export type Syncing = {
   /** Looks no more; resolves when a look that is under way has ended. */
@@ -33,6 +34,9 @@ export function startSyncing(deps: Deps): Syncing {
     ).unref()
   }
   schedule()
+  sweepWorkspaces().catch((err: unknown) =>
+    deps.log.warn({ err }, 'What earlier processes left of sources could not be removed.'),
+  )
   return {
     async stop() {
       isStopped = true
@@ -44,14 +48,17 @@ export function startSyncing(deps: Deps): Syncing {
 
 /** Asks for the runs that are due, and answers all sources that have one to be done. */
 async function findWork({ db, now }: Deps): Promise<bigint[]> {
-  const due = await db.$queryRaw<{ id: bigint }[]>`
-    UPDATE sources SET next_check_at = ${now()}::timestamptz + make_interval(secs => ttl_seconds)
-    WHERE id IN (
-      SELECT id FROM sources WHERE enabled AND next_check_at <= ${now()}::timestamptz
-      ORDER BY next_check_at LIMIT ${maxDue} FOR UPDATE SKIP LOCKED)
-    RETURNING id`
-  for (const source of due) await requestRun(db, source, { trigger: 'schedule', by: { name: 'sync', requestId: 'schedule' } })
+  // In one statement: a check that is put off and not asked for would be lost until it is due again.
+  await db.$executeRaw`
+    WITH due AS (
+      UPDATE sources SET next_check_at = ${now()}::timestamptz + make_interval(secs => ttl_seconds)
+      WHERE id IN (
+        SELECT id FROM sources WHERE enabled AND next_check_at <= ${now()}::timestamptz
+        ORDER BY next_check_at LIMIT ${maxDue} FOR UPDATE SKIP LOCKED)
+      RETURNING id)
+    INSERT INTO source_runs (source_id, trigger, actor, request_id) SELECT id, 'schedule', 'sync', 'schedule' FROM due
+    ON CONFLICT (source_id) WHERE status = 'pending' DO NOTHING`
   const open = await db.$queryRaw<{ id: bigint }[]>`
-    SELECT DISTINCT source_id AS id FROM source_runs WHERE finished_at IS NULL LIMIT ${maxDue}`
+    SELECT source_id AS id FROM source_runs WHERE finished_at IS NULL GROUP BY source_id ORDER BY min(id) LIMIT ${maxDue}`
   return open.map(({ id }) => id)
 }

@@ -1,8 +1,9 @@
 import type { Deps } from '../../deps.js'
 import { AppError } from '../../errors.js'
 import type { Caller, Project } from '../../lib/access.js'
+import { queued } from '../projects/projects.service.js'
 import { type Asked, type Found, faultsOf, findFiles } from './reading.service.js'
-import { readWanted, refuseAlias, type Wanted } from './settings.service.js'
+import { readsOtherwise, readWanted, refuseAlias, type Wanted } from './settings.service.js'
 import { openConfig, requireProvider, requireSource, type SourceRow, withContext } from './source-rows.service.js'
 import type { PutSource, SourceTest } from './sources.schema.js'
 import { previewSync } from './sync.service.js'
@@ -20,20 +21,23 @@ export async function testSource(deps: Deps, caller: Caller, name: string, body:
   const row = wanted ? draft(project, name, before, wanted) : (before as SourceRow)
   const provider = requireProvider(row.provider)
   const config = wanted ? wanted.config : openConfig(deps, row)
+  const known = before && wanted && readsOtherwise(before, row) ? ('none' as const) : ('as stored' as const)
   const signal = AbortSignal.any([deps.shutdown.signal, AbortSignal.timeout(previewTimeoutMs)])
-  return withContext(deps, row, signal, async (context, notes) => {
-    const asked = { provider, config, context, pause: deps.pause }
-    const nothing = { commit: null, warnings: [], results: [], counts: { files: 0, created: 0, unchanged: 0, removed: 0 } }
-    try {
-      await provider.check(config, context)
-      const found = await findFiles(asked, null, row)
-      if (!found) throw new Error(`Provider ${row.provider} says that nothing changed since nothing.`)
-      return { ok: true, errors: [], ...(await toPreview(deps, row, asked, found)), fetches: notes }
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error
-      return { ok: false, ...nothing, errors: faultsOf(error), fetches: notes }
-    }
-  })
+  const look = () =>
+    withContext(deps, row, signal, async (context, notes) => {
+      const asked = { provider, config, context, pause: deps.pause }
+      const nothing = { commit: null, warnings: [], results: [], counts: { files: 0, created: 0, unchanged: 0, removed: 0 } }
+      try {
+        await provider.check(config, context)
+        const found = await findFiles(asked, null, row)
+        if (!found) throw new Error(`Provider ${row.provider} says that nothing changed since nothing.`)
+        return { ok: true, errors: [], ...(await toPreview(deps, row, asked, found, known)), fetches: notes }
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error
+        return { ok: false, ...nothing, errors: faultsOf(error), fetches: notes }
+      }
+    })
+  return queued(deps.looks, project.slug, look)
 }
 
 /** The row that a PUT would make. One that is not there has an id that no row has. */
@@ -47,8 +51,8 @@ function draft(project: Project, name: string, before: SourceRow | null, { setti
   return { ...none, ...before, ...settings, config, trusted, name, projectId: project.id }
 }
 
-async function toPreview(deps: Deps, row: SourceRow, asked: Asked, found: Found) {
-  const { plan, warnings } = await previewSync(deps, row, asked, found)
+async function toPreview(deps: Deps, row: SourceRow, asked: Asked, found: Found, known: 'as stored' | 'none') {
+  const { plan, warnings } = await previewSync(deps, row, asked, found, known)
   const made = plan.prompts.map(({ pushed, reused }) => ({
     name: pushed.name,
     status: reused ? ('unchanged' as const) : ('created' as const),

@@ -66,7 +66,9 @@ export function workOff(deps: Deps, sourceId: bigint): Promise<void> {
 async function workInTurn(deps: Deps, sourceId: bigint): Promise<void> {
   const source = sourceId.toString()
   try {
-    await deps.syncs.run(source, () => workUnderLock(deps, sourceId))
+    const found = await deps.db.source.findUnique({ where: { id: sourceId }, select: { projectId: true } })
+    // One after the other for a project, however many sources it has: others want their turn.
+    if (found) await deps.syncs.run(found.projectId.toString(), () => workUnderLock(deps, sourceId))
   } catch (err) {
     if (err instanceof QueueFull) deps.log.warn({ source }, 'Too many sources are waiting for a sync. It is tried again later.')
     else if (!deps.shutdown.signal.aborted) deps.log.error({ err, source }, 'A sync could not be done. It is tried again later.')
@@ -127,7 +129,7 @@ async function doRun(deps: Deps, run: RunRow): Promise<void> {
   } catch (err) {
     if (deps.shutdown.signal.aborted) return putBack(deps, run)
     deps.log.error({ err, source: row.name }, 'A sync failed for a reason of ours.')
-    outcome = { status: 'failed', isReached: true, notes: [], retryAfterSeconds: null, ...internalFailure }
+    outcome = { status: 'failed', isReached: false, isOutOfReach: false, notes: [], retryAfterSeconds: null, ...internalFailure }
   }
   if (outcome.status === 'failed' && deps.shutdown.signal.aborted) return putBack(deps, run)
   await storeEnd(deps, row, run, outcome)
@@ -188,7 +190,10 @@ function later(from: Date, seconds: number): Date {
 async function storeEnd(deps: Deps, row: SourceRow, run: RunRow, outcome: SyncOutcome): Promise<void> {
   const now = deps.now()
   await deps.db.$transaction(async (tx) => {
-    if (outcome.status === 'failed' && (await isStored(tx, run))) {
+    const status = await lockedStatus(tx, run)
+    // Another instance took it over, or its release was committed after all, when the answer to that was lost.
+    if (status !== 'running' && (status !== 'success' || outcome.status === 'unchanged')) return
+    if (status === 'success' && outcome.status === 'failed') {
       await tx.sourceRun.update({ where: { id: run.id }, data: { finishedAt: now } })
       return
     }
@@ -211,10 +216,10 @@ async function storeEnd(deps: Deps, row: SourceRow, run: RunRow, outcome: SyncOu
   }
 }
 
-/** Whether its release was committed after all, when the answer to that was lost. Waits for a commit that is under way. */
-async function isStored(tx: Db, { id }: RunRow): Promise<boolean> {
+/** Waits for a commit that is under way. */
+async function lockedStatus(tx: Db, { id }: RunRow): Promise<string | undefined> {
   const [run] = await tx.$queryRaw<{ status: string }[]>`SELECT status FROM source_runs WHERE id = ${id} FOR UPDATE`
-  return run?.status === 'success'
+  return run?.status
 }
 
 function toldBy(row: SourceRow, outcome: SyncOutcome) {
@@ -245,7 +250,8 @@ async function storeFailure(
     where: { id: row.id, generation: row.generation },
     data: {
       ...{ status: 'failed', failures: { increment: 1 }, nextCheckAt: later(now, seconds) },
-      ...(outcome.isReached ? { checkedAt: now, unreachableSince: null } : { unreachableSince: row.unreachableSince ?? now }),
+      ...(outcome.isReached ? { checkedAt: now, unreachableSince: null } : {}),
+      ...(outcome.isOutOfReach ? { unreachableSince: row.unreachableSince ?? now } : {}),
     },
   })
 }

@@ -146,3 +146,8 @@ export function shownConfig(row: SourceRow): Record<string, unknown> {
 export function hookOf(row: SourceRow): 'set' | null {
   return webhookField in (row.secrets as object) ? stored : null
 }
+
+/** Whether the same bytes may be another prompt under other settings. */
+export function readsOtherwise(before: SourceRow, { provider, config, template }: SourceRow): boolean {
+  return JSON.stringify([before.provider, before.config, before.template]) !== JSON.stringify([provider, config, template])
+}

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Db } from '../../database/connect.js'
@@ -48,6 +48,21 @@ export function requireProvider(name: string): Provider {
 
 const noHosts = createAllowedHosts([])
 
+const workspacePrefix = 'promptsync-source-'
+/** No run takes as long. */
+const abandonedMs = 60 * 60 * 1_000
+
+/** Removes what processes left behind that were killed in the midst of a run: a key may be among it. */
+export async function sweepWorkspaces(): Promise<void> {
+  const names = (await readdir(tmpdir())).filter((name) => name.startsWith(workspacePrefix))
+  for (const name of names) {
+    const path = join(tmpdir(), name)
+    // Another instance may have removed it a moment ago.
+    const found = await stat(path).catch(() => null)
+    if (found && Date.now() - found.mtimeMs > abandonedMs) await rm(path, { recursive: true, force: true })
+  }
+}
+
 /** What the ciphertext of a field is bound to. */
 export function secretSubject({ uid }: Pick<SourceRow, 'uid'>, field: string): string {
   return `source ${uid} ${field}`
@@ -82,7 +97,7 @@ export async function withContext<T>(
   signal: AbortSignal,
   use: (context: ProviderContext, notes: FetchNote[]) => Promise<T>,
 ): Promise<T> {
-  const workspace = await mkdtemp(join(tmpdir(), 'promptsync-source-'))
+  const workspace = await mkdtemp(join(tmpdir(), workspacePrefix))
   const notes: FetchNote[] = []
   const context: ProviderContext = {
     signal,

@@ -5,12 +5,13 @@ import type { Prisma, SourceRun as RunRow } from '../../generated/prisma/client.
 import type { Caller, Project } from '../../lib/access.js'
 import { pagedList } from '../../lib/cursor.js'
 import type { PageQuery } from '../../lib/schemas.js'
-import { recordChange, writeProject } from '../projects/projects.service.js'
+import { queued, recordChange, writeProject } from '../projects/projects.service.js'
 import { findFiles, readRouting, readTexts, refuseFaults, sourceNames } from './reading.service.js'
 import { awaitRun, requestRun, toRun, workOff } from './runs.service.js'
 import {
   hookOf,
   isSame,
+  readsOtherwise,
   readWanted,
   refuseAlias,
   refuseUnstorable,
@@ -43,7 +44,7 @@ export async function putSource(
   const wanted = readWanted(deps, caller.actor, before, body)
   if (before && isSame(deps, before, wanted)) return { source: await toSource(deps.db, before), created: false }
   refuseUnstorable(deps, wanted.secrets)
-  await checkWanted(deps, project, name, wanted)
+  await queued(deps.looks, project.slug, () => checkWanted(deps, project, name, wanted))
   const row = await writeProject(deps, project, (tx) => storeSource(deps, tx, caller, name, wanted))
   // Nobody waits for it, and it never rejects.
   if (row.enabled) void workOff(deps, row.id)
@@ -100,10 +101,6 @@ async function storeSource(deps: Deps, tx: Db, caller: Caller, name: string, wan
     await requestRun(tx, row, { trigger: 'setup', by: { name: caller.actor.name, requestId: caller.requestId } })
   }
   return row
-}
-
-function readsOtherwise(before: SourceRow, { provider, config, template }: SourceRow): boolean {
-  return JSON.stringify([before.provider, before.config, before.template]) !== JSON.stringify([provider, config, template])
 }
 
 function encryptAll({ keyring }: Deps, row: SourceRow, secrets: Record<string, unknown>): Prisma.InputJsonValue {

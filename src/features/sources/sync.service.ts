@@ -9,7 +9,7 @@ import type { FetchNote, ListedFile, Revision } from '../../providers/provider.j
 import { findProject, writeProject } from '../projects/projects.service.js'
 import { refusePurged } from '../purge/purge.service.js'
 import { checkPrompts } from '../push/check.service.js'
-import { baseOf, type PushPlan, planPush } from '../push/plan.service.js'
+import { baseOf, type PushPlan, planPush, releaseOfAlias } from '../push/plan.service.js'
 import { type PreparedPush, toWarnings } from '../push/prepare.service.js'
 import type { PushAnswer } from '../push/push.schema.js'
 import { applyPush } from '../push/push.service.js'
@@ -40,7 +40,7 @@ export type SyncOutcome = {
 } & (
   | { status: 'unchanged' }
   | { status: 'success'; synced: Synced }
-  | { status: 'failed'; code: ErrorCode; errors: Fault[]; retryAfterSeconds: number | null }
+  | { status: 'failed'; code: ErrorCode; errors: Fault[]; retryAfterSeconds: number | null; isOutOfReach: boolean }
 )
 
 export type Synced = { found: Found; answer: PushAnswer; created: boolean; warnings: string[] }
@@ -53,6 +53,15 @@ const syncTimeoutMs = 120_000
 /** How often it is planned anew because something else was written to the project meanwhile. */
 const maxAttempts = 5
 const maxMessageLength = 500
+
+/** What says that nothing can be had of the other side, whatever is there. */
+const outOfReach = new Set<ErrorCode>([
+  'source.unreachable',
+  'source.limited',
+  'source.denied',
+  'source.missing',
+  'source.blocked',
+])
 
 /** Prompts as a plan is made of them, and what of the source they are. */
 type Delta = { base: ReleaseRow | null; push: PreparedPush }
@@ -73,16 +82,22 @@ export async function syncSource(
     let isReached = false
     try {
       const asked: Asked = { provider: requireProvider(row.provider), config: openConfig(deps, row), context, pause: deps.pause }
-      const found = await findFiles(asked, previous, row, () => {
+      const found = await findFiles(asked, (await hasTarget(deps, row)) ? previous : null, row, () => {
         isReached = true
       })
       if (!found) return { status: 'unchanged', notes, isReached }
       return { status: 'success', notes, isReached, synced: await storeFound(deps, row, caller, asked, found, finish) }
     } catch (error) {
       if (!(error instanceof AppError)) throw error
-      return { status: 'failed', notes, isReached, ...failureOf(error) }
+      return { status: 'failed', notes, isReached, isOutOfReach: !isReached && outOfReach.has(error.code), ...failureOf(error) }
     }
   })
+}
+
+/** An alias that is not there, a new default of the project say, is made whether the source changed or not. */
+async function hasTarget(deps: Deps, row: SourceRow): Promise<boolean> {
+  const project = await requireProject(deps, row)
+  return (await releaseOfAlias(deps.db, project, aliasOf(row, project))) !== null
 }
 
 function failureOf(error: AppError) {
@@ -106,7 +121,7 @@ async function storeFound(
 ): Promise<Synced> {
   const project = await requireProject(deps, row)
   for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
-    const delta = await prepareDelta(deps, row, project, asked, found)
+    const delta = await prepareDelta(deps, row, project, asked, found, await knownFiles(deps.db, row))
     const synced = await writeProject(deps, project, async (tx, current): Promise<Synced | null> => {
       // What is to be read of the source depends on the base, which another writer may have moved.
       if ((await baseOf(tx, current, aliasOf(row, current)))?.id !== delta.base?.id) return null
@@ -127,10 +142,19 @@ async function storeFound(
 }
 
 /** What a sync would make, by reading alone. Throws as a sync fails. */
-export async function previewSync(deps: Deps, row: SourceRow, asked: Asked, found: Found): Promise<PreviewedSync> {
+export async function previewSync(
+  deps: Deps,
+  row: SourceRow,
+  asked: Asked,
+  found: Found,
+  known: 'as stored' | 'none',
+): Promise<PreviewedSync> {
   const project = await requireProject(deps, row)
-  const { push } = await prepareDelta(deps, row, project, asked, found)
+  const files = known === 'none' ? new Map() : await knownFiles(deps.db, row)
+  const { push } = await prepareDelta(deps, row, project, asked, found, files)
   return deps.db.$transaction(async (tx) => {
+    const { purgeSalt } = await tx.project.findUniqueOrThrow({ where: { id: project.id }, select: { purgeSalt: true } })
+    await refusePurged(tx, { id: project.id, purgeSalt }, push.prompts, deps.pause)
     const plan = await planPush({ db: tx, pause: deps.pause }, project, push, undefined)
     return { plan, warnings: [...found.warnings, ...push.warnings, ...toWarnings(plan.warnings)] }
   })
@@ -149,10 +173,16 @@ function aliasOf({ alias }: SourceRow, { settings }: Project): string {
 }
 
 /** Reads the files whose prompts the base does not hold as they are, and no others. */
-async function prepareDelta(deps: Deps, row: SourceRow, project: Project, asked: Asked, found: Found): Promise<Delta> {
+async function prepareDelta(
+  deps: Deps,
+  row: SourceRow,
+  project: Project,
+  asked: Asked,
+  found: Found,
+  known: KnownFiles,
+): Promise<Delta> {
   const { db } = deps
   const base = await baseOf(db, project, aliasOf(row, project))
-  const known = await knownFiles(db, row)
   const held = new Map((base ? await readSnapshot(db, base.lineage) : []).map((one) => [one.name, one]))
   const archived = await archivedNames(db, project)
   const changed = found.prompts.filter((file) => archived.has(file.name) || !isCurrent(row, file, known, held.get(file.name)))
