@@ -104,11 +104,12 @@ async function endInterrupted({ db, now }: Deps, sourceId: bigint): Promise<void
   ]
   // Of one that stored its release nothing but the end is missing.
   await db.sourceRun.updateMany({ where: { sourceId, status: 'success', finishedAt: null }, data: { finishedAt: now() } })
-  const { count } = await db.sourceRun.updateMany({
-    where: { sourceId, status: 'running' },
-    data: { status: 'failed', errors, finishedAt: now() },
-  })
-  if (count > 0) await requestRun(db, { id: sourceId }, { trigger: 'schedule', by: { name: 'sync', requestId: 'interrupted' } })
+  const interrupted = await db.sourceRun.findFirst({ where: { sourceId, status: 'running' } })
+  if (!interrupted) return
+  await db.sourceRun.update({ where: { id: interrupted.id }, data: { status: 'failed', errors, finishedAt: now() } })
+  const { trigger, forced, actor, requestId } = interrupted
+  // Whoever asked for it still wants it.
+  await requestRun(db, { id: sourceId }, { trigger: trigger as Trigger, force: forced, by: { name: actor, requestId } })
 }
 
 async function beginNext({ db, now }: Deps, sourceId: bigint): Promise<RunRow | null> {
