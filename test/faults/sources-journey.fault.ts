@@ -137,9 +137,13 @@ t.test('a repository is followed by webhook through ten commits, while Git comes
   )
   const releases = (await one.call('/releases')).body.items
   t.equal(releases.length, commits + 1)
-  const { body: last } = await one.call('/sources/team/runs')
+  const runs = async () => (await one.call('/sources/team/runs')).body.items
+  // A release is served before its run has noted how it went.
+  await until('all runs have ended', patienceMs, async () =>
+    (await runs()).every((run: { finishedAt: string | null }) => run.finishedAt !== null),
+  )
   t.same(
-    last.items.filter(
+    (await runs()).filter(
       ({ status, counts }: { status: string; counts: { created: number } | null }) =>
         status === 'success' && counts?.created !== 1,
     ).length,
