@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { sha256Head } from './sha256.js'
 
 /** How many buckets subjects fall into: one a basis point. */
 export const bucketCount = 10_000
@@ -8,8 +8,7 @@ export const bucketCount = 10_000
  * The same salt and key always give the same bucket. Pure.
  */
 export function canaryBucket(salt: string, key: string): number {
-  const digest = hash('sha256', `${salt}:${key}`, 'hex')
-  return Math.floor((Number.parseInt(digest.slice(0, 8), 16) * bucketCount) / 2 ** 32)
+  return Math.floor((sha256Head(`${salt}:${key}`) * bucketCount) / 2 ** 32)
 }
 
 /** A bucket is in the canary when it lies below its share, so raising the share only moves subjects in. Pure. */

@@ -2,10 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { TextDecoder } from 'node:util'
 import { parse as parseJson } from 'secure-json-parse'
 import { AppError } from '../errors.js'
+import { maxDepth } from './nesting.js'
 import type { Pause } from './slices.js'
 import { findUnstorable } from './text.js'
-
-export const maxDepth = 64
 
 /** Where one object of a top-level list stands, in bytes, and whether an escape in it may spell what is no text. */
 type Range = { start: number; end: number; isSuspect: boolean }

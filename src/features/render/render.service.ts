@@ -4,8 +4,8 @@ import type { Finished } from '../../lib/plan.js'
 import type { Reader } from '../../lib/read-cache.js'
 import { type PreparedPrompt, preparePrompt } from '../../lib/rendering/prepared-prompt.js'
 import { RenderError } from '../../lib/rendering/render-error.js'
+import { renderProblem } from '../../lib/rendering/render-problem.js'
 import { renderPrepared } from '../../lib/rendering/render-prompt.js'
-import { invalid } from '../../lib/validation.js'
 import type { FetchedPrompt } from '../fetch/fetch.schema.js'
 import { type FetchRequest, fetchPrompt, type Outcome, outcomeHeaders } from '../fetch/fetch.service.js'
 import type { RenderedPrompt, RenderRequest } from './render.schema.js'
@@ -68,20 +68,7 @@ function readFinished({ json }: Finished): FetchedPrompt {
   return JSON.parse(json.toString('utf8'))
 }
 
-/** Every variable that is missing is named, which a prompt has some hundreds of at the very most. */
-const maxErrors = 1_000
-
-function toAppError(error: RenderError, { name, version }: Pick<RenderedPrompt, 'name' | 'version'>): AppError {
-  const errors = error.findings.slice(0, maxErrors).map(({ path, message }) => ({ path, message }))
-  const summary = error.code === 'variables.missing' ? missing(error) : invalid(error.code, errors).message
-  return new AppError(error.code, `Prompt "${name}" ${version}: ${summary}`, { cause: error, errors })
-}
-
-/** The message names this many; `errors` has all of them. */
-const maxNamed = 100
-
-function missing({ findings }: RenderError): string {
-  const names = findings.slice(0, maxNamed).map(({ path }) => path.replace(/^variables\./, ''))
-  const more = findings.length > maxNamed ? ` and ${findings.length - maxNamed} more` : ''
-  return `these variables are missing: ${names.join(', ')}${more}. Give them, or render with "strict": false.`
+function toAppError(error: RenderError, about: Pick<RenderedPrompt, 'name' | 'version'>): AppError {
+  const { code, detail, errors } = renderProblem(error, about)
+  return new AppError(code, detail, { cause: error, errors })
 }

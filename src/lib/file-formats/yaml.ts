@@ -1,6 +1,6 @@
 import { CORE_SCHEMA, FAILSAFE_SCHEMA, load, mergeTag, YAMLException } from 'js-yaml'
 import type { Finding } from '../../errors.js'
-import { maxDepth } from '../json-body.js'
+import { maxDepth } from '../nesting.js'
 import { findUnstorable } from '../text.js'
 import { FileError } from './file-error.js'
 
