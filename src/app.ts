@@ -6,9 +6,11 @@ import type { Deps } from './deps.js'
 import { aliasRoutes } from './features/aliases/aliases.routes.js'
 import { auditRoutes } from './features/audit/audit.routes.js'
 import { canaryRoutes } from './features/canaries/canaries.routes.js'
+import { diffRoutes } from './features/diff/diff.routes.js'
 import { eventRoutes } from './features/events/events.routes.js'
 import { fetchRoutes } from './features/fetch/fetch.routes.js'
 import { keyRoutes } from './features/keys/keys.routes.js'
+import { planRoutes } from './features/plans/plans.routes.js'
 import { projectRoutes } from './features/projects/projects.routes.js'
 import { promptRoutes } from './features/prompts/prompts.routes.js'
 import { purgeRoutes } from './features/purge/purge.routes.js'
@@ -83,7 +85,9 @@ export async function buildApp(deps: Deps, limits: ServerLimits = serverLimits):
 
   await app.register(pushRoutes)
   await app.register(fetchRoutes)
+  await app.register(planRoutes)
   await app.register(renderRoutes)
+  await app.register(diffRoutes)
   await app.register(validateRoutes)
   await app.register(promptRoutes)
   await app.register(purgeRoutes)

@@ -81,6 +81,7 @@ export const errorTable = {
     'A value cannot be stored as it is',
     'Remove NUL and halves of surrogate pairs; send numbers too large to be exact as text.',
   ],
+  'answer.too_large': [422, 'The answer would be too large', 'Ask for fewer names at once: an answer holds at most 64 MiB.'],
   'content.too_large': [422, 'The content is too large', 'Split the prompt: 256 KiB a text, 1 MiB a version.'],
   'content.blocked': [
     422,

@@ -263,6 +263,7 @@ function topicsOf(world: World): Record<string, Row[]> {
     access: accessRows(world),
     projects: projectRows(world),
     renderings: renderRows(),
+    plans: planRows(),
   }
 }
 
@@ -334,6 +335,53 @@ function renderRows(): Row[] {
     ...refused(405, 'method.not_allowed', {
       'a GET of a rendering': get('/prompts/greeting/latest/render'),
       'a GET of a validation': get('/validate'),
+    }),
+  ]
+}
+
+function planRows(): Row[] {
+  const fetchMany = (fields: object) => call('POST', '/prompts/fetch', { names: ['greeting'], ref: 'production', ...fields })
+  const plans = (fields: object) => fetchMany({ as: 'plans', ...fields })
+  return [
+    ...refused(404, 'prompt.not_found', { 'a plan of an unknown prompt': get('/prompts/nothing/latest/plan') }),
+    ...naming(/Did you mean "production"/, 404, 'alias.not_found', {
+      'a plan by a misspelt alias': get('/prompts/greeting/prodution/plan'),
+    }),
+    ...invalid('key', { 'a plan for a key': get('/prompts/greeting/production/plan?key=user-1') }),
+    ...invalid('tag', { 'a plan for a tag': get('/prompts/greeting/production/plan?tag=locale:en') }),
+    ...invalid('canary', { 'a plan without its canary': get('/prompts/greeting/production/plan?canary=off') }),
+    ...invalid('name', { 'a plan of what is no name': get('/prompts/UPPER/production/plan') }),
+    ...invalid('ref', { 'a plan by what is no ref': get('/prompts/greeting/-/plan') }),
+    ...invalid('names', {
+      'many names that are none': fetchMany({ names: [] }),
+      'more than 200 names': fetchMany({ names: Array.from({ length: 201 }, (_, index) => `x${index}`) }),
+      'names that are no list': fetchMany({ names: 'greeting' }),
+      'no names': fetchMany({ names: undefined }),
+    }),
+    ...invalid('names[1]', {
+      'a name twice': fetchMany({ names: ['greeting', 'greeting'] }),
+      'a name off its grammar': fetchMany({ names: ['greeting', 'UPPER'] }),
+      'a name that is a number': fetchMany({ names: ['greeting', 1] }),
+    }),
+    ...invalid('ref', {
+      'many names without a ref': fetchMany({ ref: undefined }),
+      'a ref off its grammar': fetchMany({ ref: '-' }),
+    }),
+    ...invalid('tags', { 'tags that are a list': fetchMany({ tags: ['a:b'] }), 'plans for tags': plans({ tags: {} }) }),
+    ...invalid('key', { 'an empty key of many': fetchMany({ key: '' }), 'plans for a key': plans({ key: 'user-1' }) }),
+    ...invalid('canary', {
+      'a canary that is on': fetchMany({ canary: 'on' }),
+      'plans without canaries': plans({ canary: 'off' }),
+    }),
+    ...invalid('as', { 'many as something else': fetchMany({ as: 'texts' }) }),
+    ...invalid('fallback', { 'many with a fallback': fetchMany({ fallback: 'default' }) }),
+    ...invalid('key', {
+      'a key in the query': call('POST', '/prompts/fetch?key=user-1', { names: ['greeting'], ref: 'latest' }),
+    }),
+    ...refused(413, 'body.too_large', { 'names of 2 MiB': fetchMany({ names: ['x'.repeat(2 * 1024 ** 2)] }) }),
+    ...refused(405, 'method.not_allowed', {
+      'a POST to a plan': call('POST', '/prompts/greeting/production/plan', {}),
+      'a PUT where many are fetched': call('PUT', '/prompts/fetch', {}),
     }),
   ]
 }

@@ -47,6 +47,8 @@ export type Plan = {
   stable: Side
   canary: { side: Side; basisPoints: number; salt: string } | null
   outcomes: Record<Mode, (Finished | undefined)[]>
+  /** What clients decide by themselves with, once one asked for it. */
+  planned?: Finished
   sizeBytes: number
 }
 
@@ -57,9 +59,12 @@ const maxChosenText = 100
 /** About what the objects of a plan take, its stamp as if it were its own, and what was chosen of a side that has variants. */
 const overheadBytes = 1_600
 const chosenBytes = maxChosen * (maxChosenText + 60)
-const outcomeBytes = 1_200
+export const outcomeBytes = 1_200
 
-export function sideOf(release: ReleasePointer | null, record: VersionRecord | null): Side {
+/** What a side has to know of its version. */
+export type SideFacts = Pick<VersionRecord, 'id' | 'version' | 'tags' | 'erased'>
+
+export function sideOf(release: ReleasePointer | null, record: SideFacts | null): Side {
   if (!record) return { release, versionId: null, version: null, bodies: [], erased: null, chosen: new Map() }
   const { id, version, tags, erased } = record
   return { release, versionId: id, version, bodies: tags.map((tags, index) => ({ index, tags })), erased, chosen: new Map() }

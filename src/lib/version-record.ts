@@ -141,7 +141,7 @@ export function assembleAnswer(record: VersionRecord, body: number, { name, ref,
 }
 
 /** Bytes and texts in one piece of memory of its own. */
-function joined(pieces: (Buffer | string)[]): Buffer {
+export function joined(pieces: (Buffer | string)[]): Buffer {
   const length = pieces.reduce((sum, piece) => sum + Buffer.byteLength(piece), 0)
   const whole = Buffer.allocUnsafeSlow(length)
   let at = 0

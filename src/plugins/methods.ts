@@ -22,7 +22,11 @@ export const methodsPlugin = fp(
       allowed.set(url, known)
     })
     app.decorate('refuseOtherMethods', () => {
-      for (const [url, known] of [...allowed]) {
+      // What is refused from here on is added to the sets as well.
+      const answered = [...allowed].map(([url, methods]) => ({ url, methods: [...methods] }))
+      for (const { url } of answered) {
+        // A path may be the value of another one's parameter: `fetch` is also the name of a prompt.
+        const known = new Set(answered.flatMap((other) => (isValueOf(url, other.url) ? other.methods : [])))
         const names = [...known].sort()
         const allow = names.join(', ')
         const refuse = async ({ method }: FastifyRequest) => {
@@ -43,3 +47,9 @@ export const methodsPlugin = fp(
   },
   { name: 'methods' },
 )
+
+/** Whether a path is a pattern itself, or one of those that it stands for: `/prompts/fetch` of `/prompts/:name`. */
+function isValueOf(path: string, pattern: string): boolean {
+  const [parts, wanted] = [path.split('/'), pattern.split('/')]
+  return parts.length === wanted.length && wanted.every((part, index) => part === parts[index] || part.startsWith(':'))
+}

@@ -215,7 +215,7 @@ await db.$executeRawUnsafe(
 )
 
 /** They take a body, and change nothing. */
-const reads = ['renderPrompt', 'renderResolved', 'validate', 'testSource']
+const reads = ['renderPrompt', 'fetchPrompts', 'renderResolved', 'validate', 'testSource']
 /** They ask for a sync, whose release is what leaves an entry. */
 const asks = ['syncSource', 'takeGithubHook', 'takeSignedHook']
 

@@ -59,33 +59,52 @@ const replaceable = new Set<ErrorCode>([
 
 /** Answers a prompt by name and ref, as the registry has it or, where asked, from the built-ins. Throws `AppError`s. */
 export async function fetchPrompt(deps: Deps, reader: Reader, request: FetchRequest): Promise<Outcome> {
-  const builtin = deps.builtins.get(request.name)
-  if (request.ref === 'builtin' && builtin) return answerBuiltin(deps, request, builtin, 'default', cacheControl.movable)
   try {
-    if (request.ref === 'builtin') throw unknownBuiltin(deps, request)
-    return await fetchFromRegistry(deps, reader, request)
+    return await registryOrBuiltin(deps, request, {
+      ofRegistry: () => fetchFromRegistry(deps, reader, request),
+      ofBuiltin: (builtin) => answerBuiltin(deps, request, builtin, 'default', cacheControl.movable),
+    })
   } catch (error) {
     const isUnknown = error instanceof AppError && replaceable.has(error.code)
-    if (isUnknown && builtin && request.ref === 'latest' && error.code === 'prompt.not_found') {
-      return answerBuiltin(deps, request, builtin, 'default', cacheControl.movable)
-    }
     if (request.fallback === 'default' && (isUnknown || isUnavailable(error))) return answerFallback(deps, request)
-    if (isUnknown && builtin && error.code === 'prompt.not_found') {
-      throw new AppError(
-        'prompt.not_found',
-        `${error.message} A built-in "${request.name}" answers to the refs "latest" and "builtin", or to any with ?fallback=default.`,
-      )
-    }
     throw error
   }
 }
 
-function unknownBuiltin({ builtins }: Deps, { name }: FetchRequest): AppError {
+type Wanted = Pick<FetchRequest, 'name' | 'ref'>
+
+/**
+ * What the registry has, or the built-in where that is what the ref means: `builtin`, and `latest` of what is no prompt of
+ * the project. Throws what the registry does.
+ */
+export async function registryOrBuiltin<T>(
+  deps: Deps,
+  { name, ref }: Wanted,
+  { ofRegistry, ofBuiltin }: { ofRegistry: () => Promise<T>; ofBuiltin: (builtin: Builtin) => T },
+): Promise<T> {
+  const builtin = deps.builtins.get(name)
+  if (ref === 'builtin') {
+    if (!builtin) throw unknownBuiltin(deps, name)
+    return ofBuiltin(builtin)
+  }
+  try {
+    return await ofRegistry()
+  } catch (error) {
+    if (!builtin || !(error instanceof AppError) || error.code !== 'prompt.not_found') throw error
+    if (ref === 'latest') return ofBuiltin(builtin)
+    throw new AppError(
+      'prompt.not_found',
+      `${error.message} A built-in "${name}" answers to the refs "latest" and "builtin", or to any with ?fallback=default.`,
+    )
+  }
+}
+
+function unknownBuiltin({ builtins }: Deps, name: string): AppError {
   return new AppError('prompt.not_found', `No built-in prompt "${name}". The built-ins are ${[...builtins.keys()].join(', ')}.`)
 }
 
 /** The built-in of the name, else of its first path segment, else the built-in `default`, else a fixed text. */
-export function answerFallback(deps: Deps, request: Pick<FetchRequest, 'name' | 'ref'>): Outcome {
+export function answerFallback(deps: Deps, request: Wanted): Outcome {
   const [category = ''] = request.name.split('/')
   const own = deps.builtins.get(request.name) ?? deps.builtins.get(category)
   if (own) return answerBuiltin(deps, request, own, 'default', cacheControl.none)
@@ -93,13 +112,13 @@ export function answerFallback(deps: Deps, request: Pick<FetchRequest, 'name' | 
 }
 
 /** The built-in for everything, or, where even that is gone, a fixed text. */
-export function answerLastResort(deps: Deps, request: Pick<FetchRequest, 'name' | 'ref'>): Outcome {
+export function answerLastResort(deps: Deps, request: Wanted): Outcome {
   return answerBuiltin(deps, request, deps.builtins.get('default') ?? hardCoded, 'fallback', cacheControl.none)
 }
 
-function answerBuiltin(
+export function answerBuiltin(
   deps: Deps,
-  { name, ref }: Pick<FetchRequest, 'name' | 'ref'>,
+  { name, ref }: Wanted,
   builtin: Builtin,
   source: Envelope['source'],
   caching: string,
@@ -131,10 +150,11 @@ async function fetchFromRegistry(deps: Deps, { held, staleSeconds }: Reader, req
 export function draw(
   plan: { canary: Pick<NonNullable<Plan['canary']>, 'basisPoints' | 'salt'> | null },
   { key, canary }: Pick<FetchRequest, 'key' | 'canary'>,
+  drawBucket: () => number = () => randomInt(bucketCount),
 ): { mode: Mode; bucket: number | null } {
   if (!plan.canary || canary === 'off') return { mode: 'plain', bucket: null }
   const bucket = key === undefined ? null : canaryBucket(plan.canary.salt, key)
-  const selected = isInCanary(bucket ?? randomInt(bucketCount), plan.canary.basisPoints)
+  const selected = isInCanary(bucket ?? drawBucket(), plan.canary.basisPoints)
   return { mode: selected ? 'canary' : 'stable', bucket }
 }
 

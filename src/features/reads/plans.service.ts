@@ -93,7 +93,7 @@ function explainMiss(deps: Deps, pointers: Pointers, name: string, ref: string):
 }
 
 /** Who mistypes a name is told of the nearest one; who tries thousands is not. */
-async function notFound({ db, cache }: Deps, project: Project, name: string): Promise<AppError> {
+export async function notFound({ db, cache }: Deps, project: Project, name: string): Promise<AppError> {
   return cache.hints.take(`${project.id}`) === 0 ? promptNotFound(db, project, name) : unknownPrompt(project, name)
 }
 
@@ -107,8 +107,7 @@ async function loadPointed(
   ref: string,
   { by, pointer }: Target,
 ): Promise<Plan | null> {
-  const earlier = deps.cache.entries.get(planKey(`${pointers.project.id}`, name, ref)) as Plan | undefined
-  const before = earlier?.stamp.era === pointers.era ? [earlier.stable, earlier.canary?.side] : []
+  const before = sidesBefore(deps, pointers, name, ref)
   const load = (target: ReleasePointer | VersionPointer) =>
     'uid' in target
       ? loadSide(deps, pointers, name, target, before)
@@ -119,20 +118,39 @@ async function loadPointed(
   return makePlan({ name, ref, by, stamp: pointers.stamp, stable, canary })
 }
 
+/** What a plan that may hold no longer knew. */
+export function sidesBefore({ cache }: Deps, { project, era }: Pointers, name: string, ref: string): Side[] {
+  const earlier = cache.entries.get(planKey(`${project.id}`, name, ref)) as Plan | undefined
+  if (earlier?.stamp.era !== era) return []
+  return earlier.canary ? [earlier.stable, earlier.canary.side] : [earlier.stable]
+}
+
+/** The id of the version that a release holds, told from what is known of another one; undefined where that cannot be told. */
+export function versionByLinks(
+  pointers: Pointers,
+  name: string,
+  { uid }: ReleasePointer,
+  before: readonly Side[],
+): string | null | undefined {
+  for (const { release, versionId } of before) {
+    if (!release) continue
+    const linked = linkedVersion(pointers, uid, name, { uid: release.uid, versionId })
+    if (linked !== undefined) return linked
+  }
+  return undefined
+}
+
 /** What a release holds of a prompt: told from what is known of another release, from the shared cache, or from the database. */
 async function loadSide(
   deps: Deps,
   pointers: Pointers,
   name: string,
   release: ReleasePointer,
-  before: (Side | undefined)[],
+  before: readonly Side[],
 ): Promise<Side> {
-  for (const side of before) {
-    if (!side?.release) continue
-    const versionId = linkedVersion(pointers, release.uid, name, { uid: side.release.uid, versionId: side.versionId })
-    if (versionId === null) return sideOf(release, null)
-    if (versionId !== undefined) return sideOf(release, await loadVersion(deps, pointers, versionId))
-  }
+  const versionId = versionByLinks(pointers, name, release, before)
+  if (versionId === null) return sideOf(release, null)
+  if (versionId !== undefined) return sideOf(release, await loadVersion(deps, pointers, versionId))
   return sideOf(release, await loadHeld(deps, pointers, name, release))
 }
 
@@ -142,7 +160,7 @@ function load<T>(deps: Deps, { project, purges }: Stamp, what: string, work: () 
 }
 
 /** A load that began before a purge answers whoever asked before it, and is not kept: what was erased stays in no memory. */
-function keepRecord({ cache }: Deps, stamp: Stamp, record: VersionRecord): VersionRecord {
+export function keepRecord({ cache }: Deps, stamp: Stamp, record: VersionRecord): VersionRecord {
   const { purges } = cache.projects.peek(`${stamp.project.id}`)?.pointers ?? stamp
   if (purges === stamp.purges) cache.entries.set(recordKey(stamp, record.id), record)
   return record
@@ -324,21 +342,28 @@ function erased(name: string, version: string, by: Erased): AppError {
 export async function finishedFor(deps: Deps, plan: Plan, mode: Mode, body: number): Promise<Finished> {
   const known = plan.outcomes[mode][body]
   if (known) return known
+  const record = await recordFor(deps, plan, servedSide(plan, mode))
+  findVariables(deps, record, body)
+  const finished = finish(plan, mode, body, record)
+  finished.grew = (bytes) => {
+    plan.sizeBytes += bytes
+    keepSize(deps, plan)
+  }
+  keepSize(deps, plan)
+  return finished
+}
+
+/** The version of a side. Throws what there is to say of one that has nothing to answer, and a 503 where it cannot be loaded. */
+export async function recordFor(deps: Deps, plan: Plan, side: Side): Promise<VersionRecord> {
   const { stamp } = plan
-  const side = servedSide(plan, mode)
   refuseSide(stamp.project, plan, side)
   const record = await loadVersion(deps, stamp, side.versionId ?? '')
   if (record.erased) throw erased(plan.name, record.version, record.erased)
-  findVariables(deps, record, body)
-  const finished = finish(plan, mode, body, record)
-  const key = planKey(`${stamp.project.id}`, plan.name, plan.ref)
-  const keepSize = () => {
-    if (deps.cache.entries.peek(key) === plan) keepPlan(deps.cache, key, plan)
-  }
-  finished.grew = (bytes) => {
-    plan.sizeBytes += bytes
-    keepSize()
-  }
-  keepSize()
-  return finished
+  return record
+}
+
+/** Puts a plan that grew in the place that its size now takes, if it is kept. */
+export function keepSize({ cache }: Deps, plan: Plan): void {
+  const key = planKey(`${plan.stamp.project.id}`, plan.name, plan.ref)
+  if (cache.entries.peek(key) === plan) keepPlan(cache, key, plan)
 }
