@@ -1,11 +1,13 @@
-// Compiles src to dist with nothing left over from an earlier build.
-import { spawnSync } from 'node:child_process'
+// Compiles src to dist, and the SDK to dist/sdk, with nothing left over from an earlier build.
 import { chmodSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
+import { buildSdk, runCompiler } from './sdk.mjs'
 
-const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'))
-rmSync('dist', { recursive: true, force: true })
-const result = spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-p', 'tsconfig.build.json'], { stdio: 'inherit' })
-if (result.status !== 0) process.exit(result.status ?? 1)
-chmodSync('dist/main.js', 0o755)
+try {
+  rmSync('dist', { recursive: true, force: true })
+  await Promise.all([runCompiler(['-p', 'tsconfig.build.json']), buildSdk(join('dist', 'sdk'))])
+  chmodSync('dist/main.js', 0o755)
+} catch (error) {
+  process.stderr.write(`${error.message}\n`)
+  process.exitCode = 1
+}

@@ -21,8 +21,10 @@ await app.ready()
 const text = `${JSON.stringify(app.swagger(), null, 2)}\n`
 await app.close()
 await deps.close()
-if (!process.argv.includes('--check')) writeFileSync(file, text)
-else if (readFileSync(file, 'utf8') !== text) {
+if (!process.argv.includes('--check')) {
+  writeFileSync(file, text)
+  await import('./generate-api.mjs')
+} else if (readFileSync(file, 'utf8') !== text) {
   process.stderr.write(`${file} is not current. Run: npm run openapi\n`)
   process.exit(1)
 }

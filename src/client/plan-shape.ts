@@ -1,0 +1,36 @@
+import type { PromptPlan } from '../lib/prompt-plan.js'
+
+type Loose = Record<string, unknown>
+
+/**
+ * Whether a value is a plan for a name and a ref, as far as it matters that nothing breaks: what answers may be another service,
+ * and what lies in a folder may have been put there by anybody.
+ */
+export function isPlan(value: unknown, name: string, ref: string): value is PromptPlan {
+  if (!isObject(value) || value.name !== name || value.ref !== ref || typeof value.by !== 'string') return false
+  const { canary } = value
+  if (!isTarget(value.stable) || !(canary === null || isObject(canary))) return false
+  return canary === null || (typeof canary.salt === 'string' && typeof canary.basisPoints === 'number' && isTarget(canary.target))
+}
+
+function isTarget(value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { prompt, problem } = value
+  if (prompt === null || prompt === undefined) return isObject(problem) && typeof problem.code === 'string'
+  return isObject(prompt) && typeof prompt.version === 'string' && isBody(prompt) && isVersion(prompt)
+}
+
+function isVersion({ variants, config, includes, inputs }: Loose): boolean {
+  const areVariants =
+    Array.isArray(variants) && variants.every((variant) => isObject(variant) && isObject(variant.tags) && isBody(variant))
+  return areVariants && isObject(config) && isObject(includes) && (inputs === null || isObject(inputs))
+}
+
+function isBody({ content, messages, variables }: Loose): boolean {
+  const hasBody = typeof content === 'string' || (Array.isArray(messages) && messages.every(isObject))
+  return hasBody && Array.isArray(variables)
+}
+
+function isObject(value: unknown): value is Loose {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

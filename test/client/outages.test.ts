@@ -1,0 +1,301 @@
+import t from 'tap'
+import type { StaleServed } from '../../src/client/options.js'
+import { PromptsyncError } from '../../src/client/problem.js'
+import { makeDirectory } from '../helpers/process.js'
+import { until } from '../helpers/until.js'
+import { createManager, handClock } from './helpers/manager.js'
+import { cut, html, problem, startPlanPeer } from './helpers/plan-peer.js'
+
+const token = 'ps_secret'
+const minuteMs = 60_000
+const dayMs = 86_400_000
+
+const codeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'answered',
+    (error: unknown) => (error instanceof PromptsyncError ? error.code : String(error)),
+  )
+
+t.test('whoever answers in a service’s place is told apart, and a fallback serves in spite of it', async (t) => {
+  const peer = await startPlanPeer(t)
+  const errors: string[] = []
+  const manager = createManager(t, { url: peer.url, token, timeoutMs: 300, onError: ({ code }) => errors.push(code) })
+  const troubles = [
+    ['client.not_promptsync', html],
+    ['client.unreachable', cut],
+    ['rate.exceeded', problem(429, 'rate.exceeded', { 'retry-after': '1' })],
+    ['internal', problem(500, 'internal')],
+    ['server.busy', problem(503, 'server.busy')],
+    ['auth.revoked', problem(401, 'auth.revoked')],
+    ['client.redirected', (_: unknown, response: any) => response.writeHead(302, { location: 'https://elsewhere.test/' }).end()],
+    [
+      'client.not_promptsync',
+      (_: unknown, response: any) => response.writeHead(200, { 'content-type': 'application/json' }).end('{"name":1}'),
+    ],
+    ['client.timeout', () => undefined],
+  ] as const
+  for (const [code, trouble] of troubles) {
+    peer.trouble = trouble
+    const error = await manager.getPrompt('greeting').catch((error: unknown) => error)
+    t.ok(error instanceof PromptsyncError, code)
+    t.equal((error as PromptsyncError).code, code)
+    t.notMatch((error as PromptsyncError).message, token)
+    const prompt = await manager.getPrompt('greeting', { fallback: `Sorry: {{ name }}` })
+    t.match(prompt, { servedFrom: 'fallback', version: 'fallback', isStale: true, type: 'text', release: null })
+    t.equal(prompt.format({ name: 'Ada' }), 'Sorry: Ada')
+  }
+  t.same(
+    errors,
+    troubles.map(([code]) => code),
+    'each answer in place of another is told of',
+  )
+  peer.trouble = null
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', content: 'Hello!', isStale: false })
+})
+
+t.test(
+  'a black hole costs no more than the timeout, once: while nobody answers, who has another answer gets it at once',
+  async (t) => {
+    const peer = await startPlanPeer(t)
+    peer.stall()
+    const manager = createManager(t, { url: peer.url, token, timeoutMs: 200 })
+    const startedAt = performance.now()
+    t.equal((await manager.getPrompt('greeting', { fallback: 'Sorry.' })).content, 'Sorry.')
+    const first = performance.now() - startedAt
+    t.ok(first >= 190 && first < 1_000, `${Math.round(first)} ms`)
+    for (let index = 0; index < 50; index += 1) await manager.getPrompt(`other-${index}`, { fallback: 'Sorry.' })
+    t.ok(performance.now() - startedAt - first < 200, 'the others did not wait')
+    t.equal(await codeOf(manager.getPrompt('greeting')), 'client.timeout', 'who has nothing else still asks')
+  },
+)
+
+t.test('however many aliases are too old, a black hole costs their callers one timeout', async (t) => {
+  const peer = await startPlanPeer(t)
+  const clock = handClock()
+  const manager = createManager(t, { url: peer.url, token, timeoutMs: 300 }, clock)
+  const refs = Array.from({ length: 40 }, (_, index) => `alias-${index}`)
+  await Promise.all(refs.map((ref) => manager.getPrompt('greeting', { ref })))
+  peer.stall()
+  clock.advance(dayMs)
+  const startedAt = performance.now()
+  const served = await Promise.all(refs.map((ref) => manager.getPrompt('greeting', { ref })))
+  const tookMs = performance.now() - startedAt
+  t.ok(tookMs < 1_000, `${Math.round(tookMs)} ms`)
+  t.ok(served.every(({ servedFrom, isStale }) => servedFrom === 'memory' && isStale))
+})
+
+t.test('who asks for all to be renewed while that is being done waits for one more call, not for one each', async (t) => {
+  const peer = await startPlanPeer(t)
+  const manager = createManager(t, { url: peer.url, token })
+  await manager.getPrompt('greeting')
+  const before = peer.received()
+  peer.contents.set('greeting', 'New!')
+  await Promise.all(Array.from({ length: 50 }, () => manager.refresh()))
+  t.ok(peer.received() - before <= 2, `${peer.received() - before} calls`)
+  t.equal(manager.peekPrompt('greeting')?.content, 'New!')
+})
+
+t.test('with the service gone from the start each call says so, or has its fallback, until the service is there', async (t) => {
+  const peer = await startPlanPeer(t)
+  await peer.leave()
+  const clock = handClock()
+  const manager = createManager(t, { url: peer.url, token, cacheDir: await makeDirectory(t) }, clock)
+  t.equal(await codeOf(manager.getPrompt('greeting')), 'client.unreachable')
+  t.equal(await codeOf(manager.getPrompts(['greeting'])), 'client.unreachable')
+  t.same(await manager.getPrompts(['greeting'], { partial: true }), [null])
+  t.equal(manager.peekPrompt('greeting'), null)
+  t.match(await manager.getPrompt('greeting', { fallback: 'Sorry.' }), { servedFrom: 'fallback' })
+  await peer.restore()
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', content: 'Hello!' })
+  t.match(await manager.getPrompts(['greeting']), [{ servedFrom: 'memory', content: 'Hello!' }])
+})
+
+t.test('a fetch that minds no signal is given up all the same', async (t) => {
+  const { url } = await startPlanPeer(t)
+  const manager = createManager(t, { url, token, timeoutMs: 50, fetch: () => new Promise(() => undefined) })
+  t.equal(await codeOf(manager.getPrompt('greeting')), 'client.timeout')
+})
+
+t.test(
+  'what is in memory is served while the service is away, and is stale from when it should have been confirmed',
+  async (t) => {
+    const peer = await startPlanPeer(t)
+    const clock = handClock()
+    const errors: string[] = []
+    const manager = createManager(t, { url: peer.url, token, onError: ({ code }) => errors.push(code) }, clock)
+    t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', ageMs: 0, isStale: false })
+    await peer.leave()
+    clock.advance(minuteMs - 1)
+    t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', ageMs: minuteMs - 1, isStale: false })
+    clock.advance(1)
+    t.match(
+      await manager.getPrompt('greeting'),
+      { servedFrom: 'memory', isStale: false },
+      'it is not known yet that it cannot be',
+    )
+    await until('the refresh failed', 5_000, () => errors.length > 0)
+    t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', ageMs: minuteMs, isStale: true })
+    t.same(errors, ['client.unreachable'])
+    peer.contents.set('greeting', 'Back!')
+    await peer.restore()
+    clock.advance(2_000)
+    await until('the new one is there', 5_000, async () => (await manager.getPrompt('greeting')).content === 'Back!')
+    t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', isStale: false })
+  },
+)
+
+t.test('past maxStaleMs a call asks first, and serves what there is where that fails', async (t) => {
+  const peer = await startPlanPeer(t)
+  const clock = handClock()
+  const stale: StaleServed[] = []
+  const manager = createManager(t, { url: peer.url, token, onStale: (served) => stale.push(served) }, clock)
+  await manager.getPrompt('greeting')
+  peer.contents.set('greeting', 'New!')
+  clock.advance(dayMs)
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', content: 'New!', isStale: false })
+  await peer.leave()
+  clock.advance(dayMs)
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', content: 'New!', isStale: true, ageMs: dayMs })
+  t.match(stale, [{ name: 'greeting', ref: 'production', ageMs: dayMs, error: { code: 'client.unreachable' } }])
+})
+
+t.test('a key that is refused stops nothing at once, and everything past maxStaleMs', async (t) => {
+  const peer = await startPlanPeer(t)
+  const clock = handClock()
+  const errors: string[] = []
+  const cacheDir = await makeDirectory(t)
+  const options = { url: peer.url, token, cacheDir, onError: ({ code }: PromptsyncError) => errors.push(code) }
+  const manager = createManager(t, options, clock)
+  await manager.getPrompt('greeting')
+  peer.trouble = problem(401, 'auth.revoked')
+  clock.advance(2 * minuteMs)
+  await until('it is stale', 5_000, async () => (await manager.getPrompt('greeting')).isStale)
+  t.same(errors, ['auth.revoked'])
+  await manager.close()
+  const second = createManager(t, options, clock)
+  t.match(await second.getPrompt('greeting'), { servedFrom: 'disk', isStale: true })
+  t.same(errors.slice(-1), ['auth.revoked'])
+  clock.advance(dayMs)
+  t.equal(await codeOf(second.getPrompt('greeting')), 'auth.revoked')
+  const third = createManager(t, options, clock)
+  t.equal(await codeOf(third.getPrompt('greeting')), 'auth.revoked')
+})
+
+t.test('what is gone is dropped from memory and disk, and is asked for again a second later', async (t) => {
+  const peer = await startPlanPeer(t)
+  const clock = handClock()
+  const cacheDir = await makeDirectory(t)
+  const manager = createManager(t, { url: peer.url, token, cacheDir, cacheStrategy: { refreshStrategy: 'blocking' } }, clock)
+  await manager.getPrompt('greeting')
+  peer.trouble = problem(410, 'version.purged')
+  clock.advance(minuteMs)
+  t.equal(await codeOf(manager.getPrompt('greeting')), 'version.purged')
+  t.equal(manager.peekPrompt('greeting'), null)
+  t.equal(await codeOf(manager.getPrompt('greeting')), 'version.purged')
+  await manager.close()
+  peer.trouble = null
+  await peer.leave()
+  const other = createManager(t, { url: peer.url, token, cacheDir }, clock)
+  t.equal(await codeOf(other.getPrompt('greeting')), 'client.unreachable', 'nothing of it is left on disk')
+  await peer.restore()
+  const before = peer.received()
+  t.equal(await codeOf(manager.getPrompt('greeting')), 'version.purged')
+  t.equal(peer.received(), before, 'it was answered just now')
+  clock.advance(1_000)
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'network' })
+})
+
+t.test('with “blocking” a call waits for what is new, and gets what is old where that fails', async (t) => {
+  const peer = await startPlanPeer(t)
+  const clock = handClock()
+  const manager = createManager(t, { url: peer.url, token, cacheStrategy: { refreshStrategy: 'blocking' } }, clock)
+  await manager.getPrompt('greeting')
+  peer.contents.set('greeting', 'New!')
+  clock.advance(minuteMs)
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', content: 'New!' })
+  peer.trouble = problem(503, 'server.busy')
+  clock.advance(minuteMs)
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', content: 'New!', isStale: true })
+  const before = peer.received()
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', isStale: true })
+  t.equal(peer.received(), before, 'a service that fails is left alone for a moment')
+})
+
+t.test('with “none” nothing is asked again for its age, but by refresh()', async (t) => {
+  const peer = await startPlanPeer(t)
+  const clock = handClock()
+  const options = { url: peer.url, token, refreshIntervalMs: 1, cacheStrategy: { refreshStrategy: 'none' as const } }
+  const manager = createManager(t, options, clock)
+  await manager.getPrompt('greeting')
+  clock.advance(10 * dayMs)
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', isStale: true, ageMs: 10 * dayMs })
+  t.equal(peer.received(), 1)
+  peer.contents.set('greeting', 'New!')
+  await manager.refresh()
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', content: 'New!', isStale: false })
+  await peer.leave()
+  t.equal(await codeOf(manager.refresh()), 'client.unreachable')
+})
+
+t.test('an answer that the service could not confirm is as old as it says', async (t) => {
+  const peer = await startPlanPeer(t)
+  peer.fields = { 'x-promptsync-source': 'stale', age: '30' }
+  const manager = createManager(t, { url: peer.url, token }, handClock())
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', isStale: true, ageMs: 30_000 })
+})
+
+t.test('an application starts from its disk while the service is gone, and goes on when it is back', async (t) => {
+  const peer = await startPlanPeer(t, { greeting: 'Hello!', other: 'Other.' })
+  const cacheDir = await makeDirectory(t)
+  const clock = handClock()
+  const first = createManager(t, { url: peer.url, token, cacheDir }, clock)
+  await first.getPrompts(['greeting', 'other'])
+  await first.close()
+  await peer.leave()
+  clock.advance(minuteMs / 2)
+  const fresh = createManager(t, { url: peer.url, token, cacheDir }, clock)
+  t.match(
+    await fresh.getPrompt('greeting'),
+    { servedFrom: 'disk', isStale: false, ageMs: minuteMs / 2 },
+    'it was confirmed just now',
+  )
+  clock.advance(minuteMs)
+  const second = createManager(t, { url: peer.url, token, cacheDir }, clock)
+  t.match(await second.getPrompt('greeting'), { servedFrom: 'disk', content: 'Hello!', isStale: true })
+  t.match(await second.getPrompt('greeting'), { servedFrom: 'memory', content: 'Hello!', isStale: true })
+  t.match(await second.getPrompts(['other', 'greeting']), [
+    { name: 'other', servedFrom: 'disk', isStale: true },
+    { name: 'greeting', servedFrom: 'memory', isStale: true },
+  ])
+  t.equal(await codeOf(second.getPrompt('unknown')), 'client.unreachable')
+  peer.contents.set('greeting', 'Back!')
+  await peer.restore()
+  clock.advance(minuteMs)
+  await until('the new one is there', 5_000, async () => (await second.getPrompt('greeting')).content === 'Back!')
+})
+
+t.test('a system clock that jumps makes nothing fresh for ever, and nothing fail', async (t) => {
+  const peer = await startPlanPeer(t)
+  const cacheDir = await makeDirectory(t)
+  const clock = handClock()
+  const manager = createManager(t, { url: peer.url, token, cacheDir }, clock)
+  await manager.getPrompt('greeting')
+  for (const jumpMs of [-400 * dayMs, 800 * dayMs, -400 * dayMs]) {
+    clock.jump(jumpMs)
+    t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', ageMs: 0, isStale: false }, 'memory minds no clock')
+  }
+  await manager.close()
+  peer.contents.set('greeting', 'New!')
+  clock.jump(-400 * dayMs)
+  const behind = createManager(t, { url: peer.url, token, cacheDir }, clock)
+  t.match(await behind.getPrompt('greeting'), { servedFrom: 'network', content: 'New!' }, 'a plan of the future is asked for')
+  await behind.close()
+  clock.jump(-400 * dayMs)
+  await peer.leave()
+  const stale: StaleServed[] = []
+  const offline = createManager(t, { url: peer.url, token, cacheDir, onStale: (served) => stale.push(served) }, clock)
+  const prompt = await offline.getPrompt('greeting')
+  t.match(prompt, { servedFrom: 'disk', content: 'New!', isStale: true })
+  t.ok(Number.isSafeInteger(prompt.ageMs) && prompt.ageMs >= dayMs)
+  t.equal(stale.length, 1)
+})
