@@ -10,6 +10,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts scripts
 COPY prisma prisma
+COPY openapi openapi
 COPY src src
 RUN npm run build
 # A volume takes the owner of the directory it is mounted on, so the image needs one.

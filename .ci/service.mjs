@@ -118,8 +118,10 @@ export async function pushAndFetch(url, key) {
     `The fetch was answered with ${fetched.status}: ${JSON.stringify(answer)}`,
   )
   for (const path of ['/docs/', '/openapi.json', '/metrics', '/prompts/meeting/latest']) {
-    const { status } = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(20_000) })
-    expect(status === 200, `GET ${path} was answered with ${status}`)
+    const response = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(20_000) })
+    // What is not read to its end keeps the service from closing.
+    await response.arrayBuffer()
+    expect(response.status === 200, `GET ${path} was answered with ${response.status}`)
   }
 }
 

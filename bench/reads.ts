@@ -5,11 +5,13 @@ import { createStage, describeMachine } from './lib/stage.js'
 import { type Findings, toMarkdown } from './lib/table.js'
 import { aliasMove } from './rows/alias-move.js'
 import { bothMiss } from './rows/both-miss.js'
+import { client } from './rows/client.js'
 import { hotMove } from './rows/hot-move.js'
 import { l1Hit } from './rows/l1-hit.js'
 import { largeSet } from './rows/large.js'
 import { memory } from './rows/memory.js'
 import { notModified } from './rows/not-modified.js'
+import { push } from './rows/push.js'
 import { redisHit } from './rows/redis-hit.js'
 import { render } from './rows/render.js'
 import { resolve } from './rows/resolve.js'
@@ -32,6 +34,8 @@ const rows: Row[] = [
   memory,
   scaling,
   sourceSync,
+  push,
+  client,
 ]
 
 /** Measures the rows one after the other; one that fails is told of at its place, and the others go on. */

@@ -5,7 +5,7 @@ import t from 'tap'
 import { packageRoot } from '../src/lib/package-root.js'
 
 /** One import of a file: `target` is a path below src, or the name of a package or of a module of Node. */
-type Import = { target: string; isLocal: boolean; isTypeOnly: boolean }
+type Import = { target: string; isLocal: boolean; isTypeOnly: boolean; isCalled: boolean }
 
 type Layer = {
   /** The files it is about, by their path below src; the first layer that fits counts. */
@@ -63,14 +63,14 @@ const layers: Record<string, Layer> = {
     packages: drivers,
   },
   http: { files: /^http\.ts$/, local: /^(lib\/|errors\.ts|deps\.ts)/, packages: drivers },
-  client: { files: /^client\//, local: /^(client\/|lib\/)/, packages: serverAndDrivers },
-  cli: { files: /^cli\//, local: /^(cli\/|client\/|lib\/|admin\/|errors\.ts)/, packages: serverAndDrivers },
+  client: { files: /^client\//, local: /^(client\/|lib\/|generated\/api\.ts$)/, packages: serverAndDrivers },
+  cli: { files: /^cli\//, local: /^(cli\/|client\/|lib\/|errors\.ts$|generated\/api\.ts$)/, packages: serverAndDrivers },
   admin: {
     files: /^admin\//,
     local: /^(admin\/|lib\/|errors\.ts|deps\.ts|database\/|features\/[^/]+\/[^/]+\.(service|schema)\.ts$)/,
     packages: new RegExp(`${server.source}|${drivers.source}`),
   },
-  root: { files: /^(app|main|welcome)\.ts$/, local: /^(?!generated\/)/, packages: drivers },
+  root: { files: /^(app|main|serve|welcome)\.ts$/, local: /^(?!generated\/)/, packages: drivers },
 }
 
 const source = join(packageRoot, 'src')
@@ -90,17 +90,17 @@ const patterns = {
 
 function importsOf(file: string): Import[] {
   const text = texts.get(file) ?? ''
-  const toImport = (specifier: string, isTypeOnly: boolean): Import => {
+  const toImport = (specifier: string, isTypeOnly: boolean, isCalled = false): Import => {
     const isLocal = specifier.startsWith('.')
     const target = isLocal ? posix.join(posix.dirname(file), specifier).replace(/\.js$/, '.ts') : specifier
-    return { target, isLocal, isTypeOnly }
+    return { target, isLocal, isTypeOnly, isCalled }
   }
   return [
     ...[...text.matchAll(patterns.from)].map(([, type, names = '', specifier = '']) =>
       toImport(specifier, type !== undefined || isAllTypes(names)),
     ),
     ...[...text.matchAll(patterns.bare)].map(([, specifier = '']) => toImport(specifier, false)),
-    ...[...text.matchAll(patterns.called)].map(([, type, specifier = '']) => toImport(specifier, type !== undefined)),
+    ...[...text.matchAll(patterns.called)].map(([, type, specifier = '']) => toImport(specifier, type !== undefined, true)),
   ]
 }
 
@@ -194,8 +194,43 @@ t.test('only the link to Redis and what assembles it know its driver', async (t)
 t.test('features and plugins know deps by its types only', async (t) => {
   const users = files.filter((file) => importsOf(file).some(({ target, isTypeOnly }) => target === 'deps.ts' && !isTypeOnly))
   t.same(
-    users.filter((file) => !/^(app|main)\.ts$|^admin\//.test(file)),
+    users.filter((file) => !/^(app|serve)\.ts$|^admin\//.test(file)),
     [],
+  )
+})
+
+/** A file and all it imports as it starts, directly or not. */
+function closureOf(file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen
+  seen.add(file)
+  for (const { target, isLocal, isTypeOnly, isCalled } of importsOf(file))
+    if (isLocal && !isTypeOnly && !isCalled) closureOf(target, seen)
+  return seen
+}
+
+t.test('the client runs where there is no Node: neither its modules nor its globals are in what it is made of', async (t) => {
+  const parts = [...closureOf('client/index.ts')]
+  t.ok(parts.length > 20)
+  const uses = parts.flatMap((file) =>
+    importsOf(file).filter(({ target, isTypeOnly }) => target.startsWith('node:') && !isTypeOnly),
+  )
+  t.same(uses, [])
+  for (const file of parts) t.notMatch(texts.get(file), /\bBuffer\.|\bprocess\.(?!getBuiltinModule)/, file)
+})
+
+t.test('the command line starts without the server: what it is made of at the start is small', async (t) => {
+  const parts = [...closureOf('main.ts')].filter((file) => !/^(main|errors)\.ts$|^(cli|client|lib)\//.test(file))
+  t.same(parts, [])
+  const packages = new Set(
+    [...closureOf('main.ts')].flatMap((file) =>
+      importsOf(file)
+        .filter(({ isLocal, isTypeOnly, isCalled }) => !isLocal && !isTypeOnly && !isCalled)
+        .map(({ target }) => target),
+    ),
+  )
+  t.same(
+    [...packages].filter((name) => !name.startsWith('node:')),
+    ['commander'],
   )
 })
 

@@ -6,10 +6,12 @@ import { dirname, join } from 'node:path'
 import { load } from 'js-yaml'
 import t from 'tap'
 import { adminUsage } from '../src/admin/commands.js'
+import { allCommands } from '../src/cli/program.js'
 import { connectPostgres } from '../src/database/connect.js'
 import { scopes } from '../src/lib/access.js'
 import { packageRoot } from '../src/lib/package-root.js'
-import { makeDirectory, makeMigratedEnvironment, program, run } from './helpers/process.js'
+import { bin } from './helpers/cli.js'
+import { makeDirectory, makeMigratedEnvironment } from './helpers/process.js'
 import { createPostgresDatabase, isPostgres, startService, type Teardown } from './helpers/service.js'
 import { startGitServer } from './providers/helpers/git-server.js'
 import { startGitHub } from './providers/helpers/github-server.js'
@@ -51,13 +53,14 @@ function commandsOf({ blocks }: Page, wanted: readonly Time[]): string[] {
 /** In these shells curl fails on every status of 400 or more, and `promptsync` is this tree; what is compiled runs too briefly to be optimised. */
 const prelude = `set -euo pipefail
 curl() { command curl --silent --show-error --fail-with-body "$@"; echo; }
-promptsync() { ${program.map((part) => `'${part}'`).join(' ')} "$@"; }
+promptsync() { '${process.execPath}' --liftoff-only '${bin}' "$@"; }
 `
 
 async function runShell(script: string, cwd: string, env: Record<string, string>) {
   const child = spawn('bash', ['--norc', '-c', prelude + script], {
     cwd,
-    env: { PATH: process.env.PATH ?? '', HOME: cwd, ...env },
+    // A repository around the folder, or settings of whoever runs the tests, would have a say in it.
+    env: { PATH: process.env.PATH ?? '', HOME: cwd, GIT_CEILING_DIRECTORIES: dirname(cwd), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: shellTimeoutMs,
   })
@@ -176,22 +179,12 @@ t.test('a block is executed unless it is no command: guides have commands, and s
   }
 })
 
-t.test('what is shown of JSON and YAML can be parsed, and the CI jobs run the commands that the page runs', async (t) => {
+t.test('what is shown of JSON and YAML can be parsed', async (t) => {
   for (const { path, blocks } of await readPages()) {
     for (const { language, text } of blocks) {
       if (language === 'json') t.doesNotThrow(() => JSON.parse(text), `${path}\n${text}`)
       if (language === 'yaml') t.doesNotThrow(() => load(text), `${path}\n${text}`)
     }
-    if (path !== 'docs/ci.md') continue
-    const executed = blocks.filter(({ language }) => language === 'sh').map(({ text }) => text)
-    const jobs = blocks.filter(({ language }) => language === 'yaml').map(({ text }) => text)
-    const called = [...jobs.join('\n').matchAll(/(?<=^[ -]*)(curl|node|printf) .*$/gm)].map(([command]) => command)
-    t.ok(called.length >= 8, 'found them')
-    for (const command of called)
-      t.ok(
-        executed.some((text) => text.includes(command)),
-        command,
-      )
   }
 })
 
@@ -237,16 +230,22 @@ t.test('the settings in README.md are those of the program, no more and no less'
   t.strictSame(rows.map(([, name]) => name).sort(), known.sort())
 })
 
-t.test('every scope and every command of the command line is in a guide', { buffered: true }, async (t) => {
+t.test('every scope and every command on the database itself is in a guide', async (t) => {
   const text = (await readPages()).map((page) => page.text).join('\n')
   for (const scope of scopes) t.ok(text.includes(`\`${scope}\``), scope)
-  const help = run(['--help'], {})
-  t.equal(await help.exited, 0)
-  const commands = [...`${help.stdout()}${adminUsage}`.matchAll(/^ {2}(promptsync(?: [a-z]+)+)/gm)].map(
-    ([, command = '']) => command,
-  )
-  t.ok(commands.length >= 6, 'found them')
+  const commands = [...adminUsage.matchAll(/^ {2}(promptsync(?: [a-z]+)+)/gm)].map(([, command = '']) => command)
+  t.ok(commands.length >= 4, 'found them')
   for (const command of commands) t.ok(text.includes(command), command)
+})
+
+t.test('the page of the command line has the help of every command and topic, as it is printed', async (t) => {
+  const { documentedProgram, withCommands } = await import(join(packageRoot, 'scripts', 'write-cli.mjs'))
+  const page = await readFile('docs/cli.md', 'utf8')
+  t.equal(await withCommands(page), page, 'npm run docs:cli brings it up to date')
+  for (const command of allCommands(await documentedProgram())) {
+    t.ok(command.description() !== '' && (command.parent === null || command.summary() !== ''), `${command.name()} is described`)
+    for (const option of command.options) t.ok(option.description !== '', `${command.name()} ${option.flags}`)
+  }
 })
 
 t.test('the page of errors lists every code, with its status and title, and what to do', async (t) => {

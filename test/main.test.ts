@@ -71,7 +71,7 @@ t.test('the command line', { buffered: true }, async (t) => {
   const directory = await makeDirectory(t)
   const cases: { args: string[]; env?: Record<string, string>; code: number; says: RegExp }[] = [
     { args: ['--version'], code: 0, says: /^\d+\.\d+\.\d+\n$/ },
-    { args: ['sevre'], code: 1, says: /unknown command "sevre"/ },
+    { args: ['sevre'], code: 1, says: /unknown command 'sevre'/ },
     { args: ['admin', 'export'], code: 1, says: /^promptsync: PROMPTSYNC_DATA_DIR \S+ holds no database\./ },
     {
       args: ['migrate'],

@@ -346,7 +346,7 @@ t.test('the systemd unit', async (t) => {
     const [, program, command] = /^(\S+) (\w+)$/.exec(service.ExecStart?.[0] ?? '') ?? []
     t.match(program, /^\/opt\/promptsync\/node_modules\/\.bin\//)
     t.ok(Object.keys(JSON.parse(read('package.json')).bin).includes(program?.split('/').at(-1) ?? ''))
-    t.match(read('src/main.ts'), `  promptsync ${command} `)
+    t.match(read('docs/cli.md'), `\n## promptsync ${command}\n`, 'its help is in the guide')
     t.match(read('docs/deploy/README.md'), '--prefix /opt/promptsync ', 'the guide installs it there')
   })
 

@@ -1,0 +1,175 @@
+import type { Command } from 'commander'
+import { PromptsyncError } from '../../client/problem.js'
+import { aliasPath } from '../aliases.js'
+import type { AnswerOf } from '../api.js'
+import { commandLine } from '../command-line.js'
+import type { Context } from '../context.js'
+import { counted } from '../counted.js'
+import { CliError, exitCodeOf, exitCodes } from '../exit-codes.js'
+import { countFindings, findingLines, inFiles } from '../findings.js'
+import { groups } from '../groups.js'
+import { examples } from '../help-text.js'
+import { type LocalPrompts, readLocalPrompts } from '../local-prompts.js'
+import { type PushBody, type PushOptions, pushBody } from '../push-body.js'
+import { whileBusy } from '../repeat.js'
+import { action, type Outcome } from '../run.js'
+import { type Told, tell } from '../tell.js'
+import { addTemplateOption } from '../template-option.js'
+
+type Pushed = AnswerOf<'push'>
+type Validation = AnswerOf<'validate'>
+
+/** A push of 10,000 prompts takes some seconds, and the network is its own matter. */
+const pushTimeoutMs = 300_000
+
+export function addPushCommand(program: Command, outcome: Outcome): void {
+  const push = program
+    .command('push')
+    .helpGroup(groups.prompts)
+    .summary('send a folder of prompts to the registry')
+    .description(
+      'Sends the prompt files of a folder as one release: all of it, or nothing. What is stored already makes nothing new. The ' +
+        'Git commit, branch, remote and whether there are uncommitted changes are recorded along with it. Hidden files, ' +
+        'node_modules, READMEs and what .promptsyncignore lists are left out.',
+    )
+    .option('--path <path>', 'the folder of prompts, or one file (default: that of the settings, else ./prompts)')
+    .option('--alias <alias>', 'move this alias to the release (default: that of the settings, else none)')
+    .option('--version <label>', 'a label for the release, v1.2.0 say')
+    .option('--message <text>', 'why, for the list of releases')
+    .option('--base <ref>', 'the release to build on (default: that of the alias, else the newest)')
+    .option('--prune', 'drop prompts that the folder does not hold')
+    .option('--dry-run', 'tell what would change, and store nothing')
+  addTemplateOption(push)
+    .option('--no-git', 'record nothing of Git')
+    .addHelpText(
+      'after',
+      examples(
+        'promptsync push',
+        'promptsync push --path ./prompts --alias dev',
+        'promptsync push --alias staging --version v1.2.0 --message "Shorter answers"',
+        'promptsync push --prune --dry-run',
+      ),
+    )
+    .action(action<PushOptions>(outcome, runPush))
+}
+
+async function runPush(context: Context, _args: string[], options: PushOptions): Promise<void> {
+  const { output } = context
+  const local = await readLocalPrompts(context, options)
+  const body = await pushBody(context, local, options)
+  const before = body.alias === undefined ? undefined : await findRelease(context, body.alias)
+  output.progress(`Sending ${counted(local.files.length, 'file')} (${sizeText(local.sizeBytes)}) to ${context.server().url} …`)
+  const { body: pushed, status } = await whileBusy(context, () => send(context, body)).catch((error: unknown) =>
+    throwRefused(context, local, body, error),
+  )
+  output.progress(null)
+  if (context.options.json) return output.json(pushed)
+  showResults(context, pushed)
+  const told = body.dryRun ? dryOutcome(pushed) : outcomeOf(context, pushed, { before, isNew: status === 201 })
+  tell(context, { ...told, warnings: pushed.warnings })
+}
+
+function send(context: Context, body: PushBody) {
+  return context.api<Pushed>({ method: 'POST', path: '/prompts', body, timeoutMs: pushTimeoutMs })
+}
+
+function sizeText(bytes: number): string {
+  return bytes < 1024 ** 2 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1024 ** 2).toFixed(1)} MiB`
+}
+
+/** Where the alias points before the push: null for nowhere, undefined where that cannot be told. */
+async function findRelease(context: Context, alias: string): Promise<string | null | undefined> {
+  try {
+    const { body } = await context.api<AnswerOf<'getAlias'>>({ path: aliasPath(alias) })
+    return body.release
+  } catch (error) {
+    if (!(error instanceof PromptsyncError)) throw error
+    if (error.code === 'alias.not_found') return null
+    // A key may push and not read. Whatever else is wrong, the push itself says better.
+    if (error.status !== null && !error.code.startsWith('client.')) return undefined
+    throw error
+  }
+}
+
+/** A push tells the first of what is wrong; all of it is worth knowing. */
+async function throwRefused(context: Context, { root }: LocalPrompts, body: PushBody, error: unknown): Promise<never> {
+  if (!(error instanceof PromptsyncError)) throw error
+  if (error.code === 'write.unknown' || error.code === 'client.timeout') throw unknownOutcome(error)
+  const isAboutFiles = error.status === 422 && error.errors.some(({ path }) => path.startsWith('files['))
+  if (!isAboutFiles || context.options.json) throw error
+  const findings = await findingsOf(context, body)
+  if (!findings.some(({ severity }) => severity === 'error')) throw error
+  for (const finding of findings) context.output.warn(findingLines(context, root, finding).trimEnd())
+  throw new CliError(`The push was refused, and nothing was stored: ${countFindings(findings)}.`, {
+    remedy: 'Correct the files, and push again.',
+    exitCode: exitCodeOf(error) === exitCodes.error ? exitCodes.error : exitCodes.invalid,
+    cause: error,
+  })
+}
+
+function unknownOutcome(error: PromptsyncError): CliError {
+  return new CliError(`${error.message} Whether the push was stored is not known.`, {
+    remedy: 'Push again: what is stored already makes nothing new.',
+    cause: error,
+  })
+}
+
+/** None where they cannot be had: then the error of the push has to do. */
+async function findingsOf(context: Context, { files, template, base, alias }: PushBody): Promise<Validation['findings']> {
+  try {
+    const body = { files, template, base, alias }
+    const { body: validation } = await context.api<Validation>({ path: '/validate', body, timeoutMs: pushTimeoutMs })
+    return inFiles(validation.findings, files)
+  } catch (error) {
+    if (error instanceof PromptsyncError && error.code !== 'client.aborted') return []
+    throw error
+  }
+}
+
+/** Rows that somebody reads on a terminal. */
+const maxShown = 50
+
+function showResults({ output }: Context, { results }: Pushed): void {
+  const changed = results.filter(({ status }) => status !== 'unchanged')
+  if (changed.length === 0) return
+  const shown = output.isTerminal ? changed.slice(0, maxShown) : changed
+  output.table(
+    ['status', 'prompt', 'version', 'because'],
+    shown.map(({ status, name, version, cause }) => [status, name, version ?? '', cause ?? '']),
+  )
+  if (shown.length < changed.length)
+    output.note(`… and ${(changed.length - shown.length).toLocaleString('en')} more; --json tells all of them.`)
+}
+
+function countResults({ results }: Pushed): string {
+  const counts = (['created', 'removed', 'unchanged'] as const).flatMap((status) => {
+    const count = results.filter((result) => result.status === status).length
+    return count === 0 ? [] : [`${count.toLocaleString('en')} ${status}`]
+  })
+  return counts.join(', ')
+}
+
+function dryOutcome(pushed: Pushed): Told {
+  const { alias, results } = pushed
+  const changes = results.some(({ status }) => status !== 'unchanged')
+  return {
+    done: `${changes ? 'It would make a release' : 'It would change no prompt'}: ${countResults(pushed)}.`,
+    next: [...(alias ? [`It would point ${alias.name} to the release of the push.`] : []), 'Nothing was stored (--dry-run).'],
+  }
+}
+
+type Before = { before: string | null | undefined; isNew: boolean }
+
+function outcomeOf(context: Context, pushed: Pushed, { before, isNew }: Before): Told {
+  const { release, alias } = pushed
+  const ref = release.ref ?? ''
+  const counts = countResults(pushed)
+  const done = isNew ? `Release ${ref}: ${counts}.` : `Nothing changed: release ${ref} holds all of it (${counts}).`
+  if (!alias)
+    return { done, next: isNew ? [`No alias was moved. To move one: ${commandLine(context, 'alias', 'set', 'ALIAS', ref)}`] : [] }
+  if (before === alias.release) return { done, next: [`${alias.name} is at ${before} already.`] }
+  const from = before === null || before === undefined ? '' : ` from ${before}`
+  const undo = before === null ? ['alias', 'delete', alias.name] : ['alias', 'rollback', alias.name]
+  const moved = `Moved ${alias.name}${from} to ${alias.release} (revision ${alias.revision}).`
+  return { done, next: [moved, `Undo: ${commandLine(context, ...undo)}`] }
+}

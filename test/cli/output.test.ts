@@ -1,0 +1,94 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { curlOf } from '../../src/cli/curl.js'
+import { bin, openShell, serviceEnv } from '../helpers/cli.js'
+import { startService } from '../helpers/service.js'
+
+// Starting processes is mostly waiting.
+t.jobs = 3
+
+const escapeCode = '\u001b'
+
+t.test('data goes to stdout and the rest to stderr, for people and for programs', { buffered: true }, async (t) => {
+  const service = await startService(t)
+  const shell = await openShell(t, serviceEnv(service, service.adminKey))
+  await service.push({ version: 'one', alias: 'production', prompts: [{ name: 'a', content: 'A' }] })
+
+  await t.test('a list is a table with headings on a terminal, and cells between tabs in a pipe', async (t) => {
+    const piped = await shell.promptsync(['alias', 'list'])
+    t.match(piped, { code: 0, stderr: '', stdout: /^production\t.*one/ })
+    t.notMatch(piped.stdout, escapeCode)
+    const shown = (await shell.onTerminal(['alias', 'list'])).stdout
+    t.match(shown, /ALIAS|NAME/)
+    t.match(shown, escapeCode)
+    t.notMatch(shown, '\t')
+    for (const env of [{ NO_COLOR: '1' }, { TERM: 'dumb' }] as Record<string, string>[]) {
+      const plain = (await shell.onTerminal(['alias', 'list'], { env })).stdout
+      t.notMatch(plain, `${escapeCode}[2m`, JSON.stringify(env))
+      t.match(plain, /ALIAS|NAME/)
+    }
+    t.notMatch((await shell.promptsync(['alias', 'list'], { env: { NO_COLOR: '' } })).stdout, escapeCode)
+  })
+
+  await t.test('columns of a table on a terminal stand below each other, of wide characters too', async (t) => {
+    await service.push({
+      prompts: [
+        { name: '客服', content: 'A' },
+        { name: 'cafe\u0301'.normalize('NFC'), content: 'B' },
+      ],
+    })
+    const shown = (await shell.onTerminal(['list'], { env: { NO_COLOR: '1' } })).stdout.split('\r\n')
+    const widths = ['客服  ', 'café  ', 'a     '].map((cell) => shown.some((line) => line.startsWith(cell)))
+    t.same(widths, [true, true, true], shown.join('\n'))
+  })
+
+  await t.test('--json prints the answer alone, --quiet leaves out what is no data', async (t) => {
+    const list = await shell.promptsync(['alias', 'list', '--json'])
+    t.match(JSON.parse(list.stdout), { items: [{ name: 'production', release: 'one' }] })
+    const made = await shell.promptsync(['alias', 'set', 'dev', 'one', '--json'])
+    t.match(JSON.parse(made.stdout), { name: 'dev', release: 'one' })
+    const quiet = await shell.promptsync(['alias', 'set', 'next', 'one', '--quiet'])
+    t.same(quiet, { code: 0, stdout: '', stderr: '' })
+    const loud = await shell.promptsync(['alias', 'set', 'other', 'one'])
+    t.match(loud, { code: 0, stdout: '', stderr: /\nUndo: promptsync alias delete other\n$/ })
+    t.match(await shell.promptsync(['alias', 'set', 'other', 'nope', '--quiet']), { code: 1, stderr: /nope/ }, 'errors stay')
+  })
+
+  await t.test('--curl shows requests that work when pasted, with the key by its variable', async (t) => {
+    const ran = await shell.promptsync(['alias', 'set', 'curled', 'one', '--reason', "it's $HOME", '--curl'])
+    t.notMatch(ran.stderr, service.adminKey)
+    const lines = ran.stderr.split('\n').filter((line) => line.startsWith('curl '))
+    t.match(lines.at(-1), /^curl -X PUT 'http.*\/aliases\/curled' .*-H "Authorization: Bearer \$PROMPTSYNC_TOKEN"/)
+    t.match((await service.call('/aliases/curled/history')).body.items[0], { reason: "it's $HOME" })
+    await service.call('/aliases/curled', { method: 'DELETE' })
+    const env = { PATH: process.env.PATH, PROMPTSYNC_TOKEN: service.adminKey }
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${lines.at(-1)} -s`], { env })
+    t.match(JSON.parse(stdout), { name: 'curled', release: 'one' })
+  })
+})
+
+t.test('nobody is bothered when the reader of the output has enough', { buffered: true }, async (t) => {
+  const { status, stderr } = spawnSync(
+    'bash',
+    ['--norc', '-c', `set -o pipefail; '${process.execPath}' '${bin}' help | head -c 1 >/dev/null`],
+    {
+      encoding: 'utf8',
+    },
+  )
+  t.match({ status, stderr }, { status: 0, stderr: '' })
+})
+
+t.test('the curl line of a source holds none of its secrets', async (t) => {
+  const config = {
+    ...{ token: 'hush-1', sshKey: 'hush-2', headers: { authorization: 'hush-3', 'x-key': 'hush-4' }, ref: 'main' },
+    url: 'postgres://ada:hush-5@db.example.com/prompts',
+  }
+  const body = JSON.stringify({ provider: 'git', config, webhookSecret: 'hush-6' })
+  const line = curlOf({ method: 'PUT', url: 'http://127.0.0.1:3000/sources/team', headers: {}, body })
+  t.notMatch(line, 'hush')
+  t.match(line, '"url":"postgres://***@db.example.com/prompts"')
+  t.match(line, '"ref":"main"')
+  const long = curlOf({ method: 'POST', url: 'http://127.0.0.1:3000/prompts', headers: {}, body: `"${'x'.repeat(30_000)}"` })
+  t.equal(long, "curl 'http://127.0.0.1:3000/prompts' -d @body.json # 30002 characters of JSON")
+})
