@@ -12,7 +12,8 @@ COPY scripts scripts
 COPY prisma prisma
 COPY openapi openapi
 COPY src src
-RUN npm run build
+# The SDK is for applications, which install the package.
+RUN npm run build && rm -rf dist/sdk
 # A volume takes the owner of the directory it is mounted on, so the image needs one.
 RUN mkdir data
 

@@ -123,9 +123,11 @@ async function buildStage(stage, root, roots, files) {
 
 /** What must not be in an image: Prisma's command line, and what only developers need. */
 function refuseDevelopersPackages(application) {
-  const { devDependencies } = JSON.parse(readFileSync(join(application, 'package.json'), 'utf8'))
+  const { devDependencies, peerDependencies } = JSON.parse(readFileSync(join(application, 'package.json'), 'utf8'))
   const modules = join(application, 'node_modules')
-  const found = Object.keys(devDependencies).filter((name) => existsSync(join(modules, name)))
+  // What an application may bring along, other packages may need.
+  const unwanted = Object.keys(devDependencies).filter((name) => !(name in peerDependencies))
+  const found = unwanted.filter((name) => existsSync(join(modules, name)))
   expect(found.length === 0, `These packages of developers are in the image: ${found.join(', ')}`)
   expect(!existsSync(join(modules, 'prisma')), 'node_modules/prisma is in the image')
 }

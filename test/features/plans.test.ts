@@ -442,7 +442,7 @@ t.test('a prompt may be called fetch', async (t) => {
 })
 
 t.test('an answer of more than 64 MiB is refused, and fewer of the same names are answered', async (t) => {
-  const { call, push, fetchMany } = await makeProject()
+  const { project, call, push, fetchMany } = await makeProject()
   const parts = ['a', 'b', 'c', 'd'].map((name) => ({ name, content: name.repeat(250 * 1024), template: 'none' }))
   const content = parts.map(({ name }) => `{% include "${name}" %}`).join('')
   const names = Array.from({ length: 34 }, (_, index) => `large/${index}`)
@@ -456,4 +456,30 @@ t.test('an answer of more than 64 MiB is refused, and fewer of the same names ar
   const { status, text } = await fetchMany({ names: names.slice(0, 2), ref: 'production', as: 'plans' })
   t.equal(status, 200)
   t.ok(text.length > 4 * 1_000 * 1_000)
+
+  await t.test(
+    'large answers that nobody reads do not fill the memory: one more is refused until one of them ends',
+    async (t) => {
+      const body = { names: names.slice(0, 31), ref: 'production', as: 'plans' }
+      const ask = () =>
+        fetch(`${service.url}/prompts/fetch?project=${project}`, {
+          ...{ method: 'POST', body: JSON.stringify(body) },
+          headers: { 'content-type': 'application/json', authorization: `Bearer ${service.adminKey}` },
+        })
+      const unread: Response[] = []
+      for (let count = 0; count < 4; count += 1) unread.push(await ask())
+      t.same(
+        unread.map(({ status }) => status),
+        [200, 200, 200, 200],
+      )
+      refused(t, await fetchMany(body), 503, 'read.busy')
+      t.equal((await fetchMany({ ...body, names: ['other'], ref: 'latest' })).status, 200, 'small ones still get in')
+      await Promise.all(unread.map(({ body }) => body?.cancel()))
+      await until(async () => {
+        const again = await ask()
+        await again.body?.cancel()
+        return again.status === 200
+      })
+    },
+  )
 })

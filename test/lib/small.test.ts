@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { AppError } from '../../src/errors.js'
 import { acceptQuality } from '../../src/lib/accept.js'
+import { createByteRoom } from '../../src/lib/byte-room.js'
 import { type Kind, pagedList } from '../../src/lib/cursor.js'
 import { inParallel } from '../../src/lib/parallel.js'
 import { scanContent } from '../../src/lib/scan.js'
@@ -531,4 +532,22 @@ t.test('parallel: an aborted call rejects in place of leaving results out', asyn
   await t.rejects(inParallel([0, 1, 2], options, work), { code: 'source.unreachable', message: /was stopped/ })
   await t.rejects(inParallel([3], options, work), { code: 'source.unreachable' })
   t.strictSame(begun, [0])
+})
+
+t.test('byte room: what is taken is given back once, and only what is alone may be larger than all of it', async (t) => {
+  const room = createByteRoom(100)
+  const giveBack = room.take(60)
+  t.equal(room.take(60), null)
+  const other = room.take(40)
+  t.ok(giveBack && other)
+  t.equal(room.take(1), null)
+  giveBack?.()
+  giveBack?.()
+  t.equal(room.take(61), null)
+  other?.()
+  const whole = room.take(1_000)
+  t.ok(whole)
+  t.equal(room.take(1), null)
+  whole?.()
+  t.ok(room.take(100))
 })

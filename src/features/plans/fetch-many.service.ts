@@ -26,9 +26,15 @@ const maxAnswerBytes = 64 * 1024 ** 2
 
 /**
  * What fetches of many names answer, in one state of the project and with one draw: all prompts of an alias are of one release.
- * Throws a 422 where the whole is too large, and a 503 where any of them cannot be told.
+ * Throws a 422 where the whole is too large, and a 503 where any of them cannot be told. `reserve` is told how large the answer will
+ * be before it is put together, and may refuse.
  */
-export async function fetchMany(deps: Deps, reader: Reader, request: FetchMany): Promise<ManyOutcome> {
+export async function fetchMany(
+  deps: Deps,
+  reader: Reader,
+  request: FetchMany,
+  reserve: (bytes: number) => void,
+): Promise<ManyOutcome> {
   const { held } = reader
   const isBuiltin = request.ref === 'builtin'
   const staleSeconds = isBuiltin ? null : reader.staleSeconds
@@ -46,7 +52,7 @@ export async function fetchMany(deps: Deps, reader: Reader, request: FetchMany):
     const target = mode === 'canary' && pointer?.canary ? pointer.canary.target : pointer?.target
     const answers = await finishAll(deps, found, request, drawSide)
     const whole = { ref: request.ref, release: target?.ref ?? releaseNamed(request.ref, found) }
-    const finished = await assemble(deps, whole, answers)
+    const finished = await assemble(deps, whole, answers, reserve)
     if (staleSeconds !== null) deps.cache.counts.stale += 1
     return { finished, source: isBuiltin ? 'default' : 'registry', caching: cacheControl.movable, staleSeconds, bucket }
   }
@@ -142,7 +148,12 @@ function releaseNamed(ref: string, found: Found[]): string | null {
 }
 
 /** Put together and hashed piece by piece: all at once would hold the event loop. */
-async function assemble(deps: Deps, head: { ref: string; release: string | null }, answers: Answer[]): Promise<Finished> {
+async function assemble(
+  deps: Deps,
+  head: { ref: string; release: string | null },
+  answers: Answer[],
+  reserve: (bytes: number) => void,
+): Promise<Finished> {
   const items = answers.flatMap((answer) => ('json' in answer ? [answer.json] : []))
   const problems = answers.flatMap((answer) => ('json' in answer ? [] : [{ name: answer.name, ...answer.problem }]))
   const pieces = [
@@ -150,7 +161,9 @@ async function assemble(deps: Deps, head: { ref: string; release: string | null 
     ...items.flatMap((item, index) => (index === 0 ? [item] : [comma, item])),
     Buffer.from(`],"problems":${JSON.stringify(problems)}}`),
   ]
-  const json = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0))
+  const sizeBytes = pieces.reduce((sum, { length }) => sum + length, 0)
+  reserve(sizeBytes)
+  const json = Buffer.allocUnsafeSlow(sizeBytes)
   const hash = createHash('sha256')
   let at = 0
   for (const piece of pieces) {

@@ -1,5 +1,8 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { tryLater } from '../../errors.js'
 import { problems, type Routes, readerOf } from '../../http.js'
+import { type ByteRoom, createByteRoom } from '../../lib/byte-room.js'
 import { FetchParams, ProjectQuery } from '../../lib/schemas.js'
 import { FetchHeaders } from '../fetch/fetch.schema.js'
 import { fetchMany } from './fetch-many.service.js'
@@ -9,7 +12,12 @@ import { isNotModified, type PlanOutcome, planPrompt } from './plans.service.js'
 /** Several times what the names may take. */
 const maxBodyBytes = 1024 ** 2
 
+/** Large answers on slow lines must not fill the memory. */
+const maxBytesUnderWay = 256 * 1024 ** 2
+
 export const planRoutes: Routes = async (app) => {
+  const room = createByteRoom(maxBytesUnderWay)
+
   app.get(
     '/prompts/:name/:ref/plan',
     {
@@ -49,12 +57,20 @@ export const planRoutes: Routes = async (app) => {
       },
     },
     async (request, reply) => {
-      const outcome = await fetchMany(app.deps, readerOf(request), request.body)
+      const reserve = (bytes: number) => reserveUntilSent(room, reply.raw, bytes)
+      const outcome = await fetchMany(app.deps, readerOf(request), request.body, reserve)
       await app.deps.endOfTurn()
       if (outcome.bucket !== null) reply.header('x-promptsync-bucket', String(outcome.bucket))
       return sendBytes(reply, request, outcome)
     },
   )
+}
+
+function reserveUntilSent(room: ByteRoom, response: ServerResponse, bytes: number): void {
+  const giveBack = room.take(bytes)
+  if (!giveBack) throw tryLater('read.busy', 'Too many large answers are under way. Try again.', 1)
+  if (response.destroyed) giveBack()
+  else response.once('close', giveBack)
 }
 
 /** Bytes are sent as they are: the schema of the answer is for the documents. */
