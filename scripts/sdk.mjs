@@ -11,7 +11,7 @@ const project = dirname(dirname(fileURLToPath(import.meta.url)))
 const entry = 'client/index'
 
 /** The compiler of TypeScript. */
-export const typescript = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc')
+export const typescript = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'lib', 'tsc.js')
 
 /** Builds everything; throws with what the compiler printed. */
 export async function buildSdk(folder) {
@@ -43,7 +43,6 @@ export async function bundleSdk(target) {
       ...{ mainFields: ['module', 'main'], conditions: ['browser'] },
       // Names stay, so that a stack can be read.
       ...{ minifyWhitespace: true, minifySyntax: true, legalComments: 'none', metafile: true, logLevel: 'warning' },
-      external: ['@opentelemetry/api'],
     })
   const [{ metafile }] = await Promise.all([bundle('esm', 'index.js'), bundle('cjs', 'index.cjs')])
   writeFileSync(join(target, 'LICENSES.txt'), licencesOf(Object.keys(metafile.inputs)))

@@ -1,10 +1,12 @@
 import { type Answer, type Call, type Connection, callApi } from '../client/http.js'
+import { PromptsyncError } from '../client/problem.js'
 import { packageVersion } from '../lib/package-version.js'
-import { curlOf } from './curl.js'
 import { CliError, exitCodes } from './exit-codes.js'
-import { readLogins } from './login-file.js'
-import { createOutput, type Output } from './output.js'
-import { type FoundProject, findProject } from './project.js'
+import { type FoundProject, findProject } from './local/project.js'
+import { curlOf } from './server/curl.js'
+import { readLogins } from './server/login-file.js'
+import { nodeFetch } from './server/node-fetch.js'
+import { createOutput, type Output } from './terminal/output.js'
 
 /** The options that every command takes. */
 export type GlobalOptions = { project?: string; json?: boolean; quiet?: boolean; curl?: boolean; timeout?: number }
@@ -115,16 +117,24 @@ function callFor<Body>(context: Context, project: string | null, call: Call): Pr
 }
 
 /** Calls a server that need not be the one that the context names. Throws `PromptsyncError`. */
-export function callServer<Body>(context: Context, target: Target, call: Call): Promise<Answer<Body>> {
+export async function callServer<Body>(context: Context, target: Target, call: Call): Promise<Answer<Body>> {
   const { signal, options, output } = context
   const timeoutMs = options.timeout === undefined ? call.timeoutMs : options.timeout * 1_000
   const connection: Connection = {
     ...{ url: target.url, token: target.token, project: target.project ?? null },
-    ...{ fetch: globalThis.fetch, timeoutMs: defaultTimeoutSeconds * 1_000 },
+    ...{ fetch: nodeFetch as unknown as typeof globalThis.fetch, timeoutMs: defaultTimeoutSeconds * 1_000 },
     headers: { 'user-agent': `promptsync-cli/${packageVersion}` },
     ...(options.curl ? { onRequest: (request) => output.warn(curlOf(request)) } : {}),
   }
-  return callApi<Body>(connection, { signal, ...call, timeoutMs })
+  const answer = await callApi<Body>(connection, { signal, ...call, timeoutMs })
+  if (call.accept !== 'text' && typeof (answer.body ?? undefined) !== 'object') throw notPromptsync(target, answer)
+  return answer
+}
+
+/** Another service may answer JSON as well; whatever promptsync answers is an object. */
+function notPromptsync({ url }: Target, { status }: Answer<unknown>): PromptsyncError {
+  const detail = `${url} answered ${status} with no object, which is no answer of promptsync. Check the address, and proxies on the way.`
+  return new PromptsyncError('client.not_promptsync', detail, { status })
 }
 
 type Target = { url: string; token: string | null; project?: string | null }

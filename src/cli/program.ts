@@ -3,10 +3,10 @@ import { packageVersion } from '../lib/package-version.js'
 import { addHelpCommand, topicList } from './commands/help-topics.js'
 import { addServerCommands, type Launchers } from './commands/server.js'
 import { CliError, exitCodes } from './exit-codes.js'
-import { commonOptionsHeading, formatHelp } from './help.js'
-import { examples } from './help-text.js'
-import { withRemedy } from './output.js'
 import type { Outcome } from './run.js'
+import { commonOptionsHeading, formatHelp } from './terminal/help.js'
+import { examples } from './terminal/help-text.js'
+import { withRemedy } from './terminal/output.js'
 
 type Part = { names: readonly string[]; load(): Promise<(program: Command, outcome: Outcome) => void> }
 
@@ -137,7 +137,7 @@ Learn more:
 /** Runs the command line. Answers the exit code, or null while it goes on serving. */
 export async function runCli(args: string[], launchers: Launchers): Promise<number | null> {
   const outcome: Outcome = { code: exitCodes.ok }
-  endOnBrokenPipe()
+  allowBrokenPipes()
   const program = await buildFor(args, launchers, outcome)
   try {
     await program.parseAsync(args.length === 0 ? ['help'] : args, { from: 'user' })
@@ -150,12 +150,11 @@ export async function runCli(args: string[], launchers: Launchers): Promise<numb
   return outcome.code
 }
 
-/** Whoever reads the output may stop reading, `head` say: that is no error. */
-function endOnBrokenPipe(): void {
+/** Whoever reads the output may stop reading, `head` say: that is no error, and changes nothing of what the command ends with. */
+function allowBrokenPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(exitCodes.ok)
-      throw error
+      if (error.code !== 'EPIPE') throw error
     })
   }
 }

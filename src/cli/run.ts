@@ -2,7 +2,8 @@ import type { Command } from 'commander'
 import { PromptsyncError } from '../client/problem.js'
 import { type Context, createContext, type GlobalOptions } from './context.js'
 import { CliError, type ExitCode, exitCodeOf, exitCodes } from './exit-codes.js'
-import { withRemedy } from './output.js'
+import { withRemedy } from './terminal/output.js'
+import { visibleJson } from './terminal/visible.js'
 
 /** What a command does with its arguments and options. Answers the exit code where it is not 0. */
 export type Work<Options> = (context: Context, args: string[], options: Options) => Promise<void> | Promise<ExitCode>
@@ -37,13 +38,16 @@ export function action<Options>(outcome: Outcome, work: Work<Options>): (this: C
 /** What went wrong, where, and what to do: never a stack, but for what nobody foresaw. */
 async function explain(context: Context, error: unknown): Promise<string> {
   if (context.signal.aborted)
-    return 'promptsync: interrupted. Nothing was half done: the server takes a change whole or not at all.'
-  const { remedyOf } = await import('./remedies.js')
+    return 'promptsync: interrupted. Nothing was half done: a change on the server, or a file, is there whole or not at all.'
+  const { remedyOf } = await import('./server/remedies.js')
   const remedy = await remedyOf(context, error)
-  if (context.options.json) return JSON.stringify({ error: toJson(error, remedy) })
+  if (context.options.json) return visibleJson(JSON.stringify({ error: toJson(error, remedy) }))
   if (error instanceof PromptsyncError) return withRemedy(problemText(error), remedy)
   if (error instanceof CliError || isOfSystem(error)) return withRemedy((error as Error).message, remedy)
-  return withRemedy((error as Error).stack ?? String(error), 'This should not happen. Please report it with these lines.')
+  // Another service may answer well-formed JSON of its own: whatever is read out of it is not there.
+  const advice =
+    'Either the server is not promptsync, or not of this version (see promptsync status), or please report these lines.'
+  return withRemedy((error as Error).stack ?? String(error), advice)
 }
 
 /** A file that is not there, a disk that is full: nothing that a stack would explain. */

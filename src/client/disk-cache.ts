@@ -1,4 +1,5 @@
 import type { PromptPlan } from '../lib/prompt-plan.js'
+import { Lane } from './lane.js'
 import { isPlan } from './plan-shape.js'
 import { builtinModule } from './platform.js'
 import { PromptsyncError } from './problem.js'
@@ -29,6 +30,7 @@ const maxDraftAgeMs = 600_000
 /** After so many writes it is counted what the folder holds: other processes write, too. */
 const writesBetweenSweeps = 100
 const keptShare = 0.9
+const concurrentReads = 16
 /** Far more than any plan takes; a file that is larger is none of ours. */
 const maxFileBytes = 64 * 1024 ** 2
 
@@ -47,7 +49,8 @@ export class DiskCache {
   readonly #reported = new Set<string>()
   /** The last work on each file. */
   readonly #underWay = new Map<string, Promise<unknown>>()
-  /** One file is written after the other, so that hundreds of plans take no hundreds of descriptors. */
+  /** Hundreds of plans are to take no hundreds of descriptors: some are read at once, and one is written after the other. */
+  readonly #reading = new Lane(concurrentReads)
   #last: Promise<unknown> = Promise.resolve()
   #writes = 0
   #writtenBytes = 0
@@ -78,7 +81,7 @@ export class DiskCache {
     // What this process is about to write is newer than what is there.
     await this.#underWay.get(file)
     try {
-      const text = await this.#readWhole(file)
+      const text = await this.#reading.run(() => this.#readWhole(file))
       const stored = text === null ? null : this.#parse(text, name, ref)
       if (text !== null && stored === null) await this.#remove(file)
       return stored
@@ -111,10 +114,12 @@ export class DiskCache {
   }
 
   async #readWhole(file: string): Promise<string | null> {
-    const handle = await this.#fs.promises.open(file, 'r')
+    const { O_RDONLY, O_NONBLOCK = 0 } = this.#fs.constants
+    // A pipe that somebody put there would be waited for without an end.
+    const handle = await this.#fs.promises.open(file, O_RDONLY | O_NONBLOCK)
     try {
-      const { size } = await handle.stat()
-      return size > maxFileBytes ? '' : await handle.readFile('utf8')
+      const stat = await handle.stat()
+      return !stat.isFile() || stat.size > maxFileBytes ? '' : await handle.readFile('utf8')
     } finally {
       await handle.close()
     }

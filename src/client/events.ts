@@ -113,10 +113,15 @@ export function openByNode(url: string): OpenStream | null {
       sent.on('response', resolve).on('error', reject).end()
     })
     const { statusCode: status = 0, headers: fields } = message
-    const head = new Headers({ 'content-type': fields['content-type'] ?? '', 'retry-after': fields['retry-after'] ?? '' })
+    const told = ['content-type', 'retry-after', 'location'] as const
+    const head = new Headers(told.flatMap((name) => (fields[name] === undefined ? [] : [[name, fields[name]]])))
     if (status !== 200 || !isEventStream(head)) {
       const text = await readText(message)
-      await refuseOthers(connection, { path: '/events' }, new Response(text, { status: Math.max(200, status), headers: head }))
+      await refuseOthers(
+        connection,
+        { path: '/events' },
+        new Response(text || null, { status: Math.max(200, status), headers: head }),
+      )
     }
     yield* message
   }
@@ -209,7 +214,7 @@ async function* openOnce(following: Following, lastEventId: string | null): Asyn
 
 function toProblem({ connection }: Following, error: unknown): PromptsyncError {
   if (error instanceof PromptsyncError) return error
-  return unanswered(connection, { call: {}, timeoutMs: connection.timeoutMs, isLate: false, error })
+  return unanswered(connection, { timeoutMs: connection.timeoutMs, isLate: false, isAborted: false, error })
 }
 
 function pause(delayMs: number, signal: AbortSignal, setTimer: Following['setTimer']): Promise<void> {

@@ -1,3 +1,4 @@
+import { setBackgroundTimer } from './platform.js'
 import { PromptsyncError } from './problem.js'
 
 /** Where calls go, and as whom. */
@@ -10,6 +11,8 @@ export type Connection = {
   /** A call takes no longer, its body included. */
   timeoutMs: number
   fetch: typeof globalThis.fetch
+  /** The calls under way, for whoever may end them. */
+  underWay?: Set<AbortController>
   /** Sent with each call, such as `user-agent`. */
   headers?: Record<string, string>
   /** Told of each call as it is sent. */
@@ -45,16 +48,38 @@ const maxAnswerBytes = 128 * 1024 ** 2
  */
 export async function callApi<Body>(connection: Connection, call: Call): Promise<Answer<Body>> {
   const timeoutMs = call.timeoutMs ?? connection.timeoutMs
-  const deadline = AbortSignal.timeout(timeoutMs)
-  const signal = call.signal ? AbortSignal.any([deadline, call.signal]) : deadline
+  const deadline = startDeadline(timeoutMs, call.signal)
+  const { controller } = deadline
+  connection.underWay?.add(controller)
   try {
-    const answer = openCall(connection, call, signal).then((response) => readAnswer<Body>(connection, call, response))
+    const answer = openCall(connection, call, controller.signal).then((response) => readAnswer<Body>(connection, call, response))
     // A `fetch` that somebody gave may not mind the signal.
-    return await Promise.race([answer, aborted(signal)])
+    return await Promise.race([answer, aborted(controller.signal)])
   } catch (error) {
     if (error instanceof PromptsyncError) throw error
-    throw unanswered(connection, { call, timeoutMs, isLate: deadline.aborted, error })
+    throw unanswered(connection, { timeoutMs, isLate: deadline.isLate(), isAborted: controller.signal.aborted, error })
+  } finally {
+    deadline.end()
+    connection.underWay?.delete(controller)
   }
+}
+
+/** Aborts when the time is up, or the caller gives up. `end` lets go of both: a timer that is left keeps some platforms alive. */
+function startDeadline(timeoutMs: number, given: AbortSignal | undefined) {
+  const controller = new AbortController()
+  let isLate = false
+  const timer = setBackgroundTimer(() => {
+    isLate = !controller.signal.aborted
+    controller.abort(new Error('The time is up.'))
+  }, timeoutMs)
+  const giveUp = () => controller.abort(given?.reason)
+  given?.addEventListener('abort', giveUp, { once: true })
+  if (given?.aborted) giveUp()
+  const end = () => {
+    clearTimeout(timer)
+    given?.removeEventListener('abort', giveUp)
+  }
+  return { controller, isLate: () => isLate, end }
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
@@ -116,7 +141,8 @@ export async function readAnswer<Body>(connection: Connection, call: Call, respo
 
 /** Reads the whole body, within bounds, whatever its header fields claim. */
 async function readText(connection: Connection, response: Response): Promise<string> {
-  if (!response.body) return ''
+  // React Native, and answers that tests make up, have no stream.
+  if (typeof response.body?.getReader !== 'function') return response.text()
   const decoder = new TextDecoder()
   const reader = response.body.getReader()
   let text = ''
@@ -142,14 +168,14 @@ function parse(connection: Connection, response: Response, text: string): unknow
 }
 
 function toProblem(connection: Connection, response: Response, body: unknown): PromptsyncError {
-  const problem = (body ?? {}) as { code?: unknown; detail?: unknown; requestId?: string; errors?: [] }
+  const problem = (body ?? {}) as { code?: unknown; detail?: unknown; requestId?: unknown; errors?: unknown }
   if (typeof problem.code !== 'string' || typeof problem.detail !== 'string') return notPromptsync(connection, response)
   const { status, headers } = response
   const seconds = Number(headers.get('retry-after') ?? Number.NaN)
   return new PromptsyncError(problem.code, problem.detail, {
     status,
-    requestId: problem.requestId,
-    errors: problem.errors,
+    requestId: typeof problem.requestId === 'string' ? problem.requestId : undefined,
+    errors: Array.isArray(problem.errors) ? problem.errors : undefined,
     retryAfterSeconds: Number.isFinite(seconds) ? seconds : null,
   })
 }
@@ -173,16 +199,16 @@ function redirected({ url }: Connection, headers: Headers): PromptsyncError {
   )
 }
 
-type Unanswered = { call: Pick<Call, 'signal'>; timeoutMs: number; isLate: boolean; error: unknown }
+type Unanswered = { timeoutMs: number; isLate: boolean; isAborted: boolean; error: unknown }
 
 /** The error for a call that nobody answered, or not to its end. */
-export function unanswered({ url }: Connection, { call, timeoutMs, isLate, error }: Unanswered): PromptsyncError {
+export function unanswered({ url }: Connection, { timeoutMs, isLate, isAborted, error }: Unanswered): PromptsyncError {
   const details = { status: null, cause: error }
   if (isLate) {
     const detail = `${url} did not answer within ${timeoutMs / 1_000} s. Try again, or check that it is reachable from here.`
     return new PromptsyncError('client.timeout', detail, details)
   }
-  if (call.signal?.aborted) return new PromptsyncError('client.aborted', 'The call was given up.', details)
+  if (isAborted) return new PromptsyncError('client.aborted', 'The call was given up.', details)
   return new PromptsyncError(
     'client.unreachable',
     `${url} cannot be reached: ${reasonOf(error)}. Check the address, and that the service runs.`,

@@ -9,7 +9,7 @@ const maxDepth = 64
  * The variables as a server would get them: what JSON has no form for becomes what `JSON.stringify` makes of it, a date its
  * text say. What is JSON already is taken as it is. Throws what the server would, and `client.invalid` for what cannot be sent.
  */
-export function toJsonVariables(variables: JsonObject): JsonObject {
+export function toJsonVariables(variables: object): JsonObject {
   if (!isObject(variables)) throw invalidVariables('must be an object, with a value for each name.')
   const json = isJson(variables, maxDepth) ? variables : throughJson(variables)
   const finding = findUnstorable(json, 'variables')

@@ -1,4 +1,5 @@
 import type { Backoff } from './backoff.js'
+import { Lane } from './lane.js'
 import type { Confirmed, Entry } from './plan-cache.js'
 import { askOne, isGone, isRefused, type ManyAnswer } from './plan-source.js'
 import { PromptsyncError } from './problem.js'
@@ -14,6 +15,11 @@ export type LoadedTogether = { decisions: Decisions; served: Served }
 /** So long it is not asked again for what is not there. */
 const absentMs = 1_000
 const maxAbsent = 1_000
+/** So many plans are loaded at once. Who asks for thousands would open as many connections. */
+const concurrentLoads = 32
+
+/** What a load began with: what is on disk, and why the service was to be left alone. */
+type Before = { stored: Confirmed | null; reason: PromptsyncError | null }
 
 type Absent = { error: PromptsyncError; untilMs: number }
 
@@ -22,6 +28,7 @@ export class Loader {
   readonly #parts: Parts
   readonly #backoff: Backoff
   readonly #refresher: Refresher
+  readonly #lane = new Lane(concurrentLoads)
   readonly #flights = new Map<string, Promise<Loaded>>()
   readonly #absent = new Map<string, Absent>()
 
@@ -90,21 +97,16 @@ export class Loader {
   }
 
   async #load(name: string, ref: string, patience: 'waits' | 'has another'): Promise<Loaded> {
-    const { connection, clock, store, settings } = this.#parts
+    const { store, settings } = this.#parts
     this.#throwAbsent(name, ref)
     const stored = await store.readStored(name, ref)
-    if (stored && store.isFreshOnDisk(stored)) return { entry: store.adopt(name, ref, stored), servedFrom: 'disk' }
+    if (stored && this.#isFresh(stored)) return { entry: store.adopt(name, ref, stored), servedFrom: 'disk' }
     const { reason } = this.#backoff
     if (reason && stored && !this.#mustBeAsked(stored, reason))
       return { entry: this.#adoptFailed(name, ref, stored, reason), servedFrom: 'disk' }
     if (reason && patience === 'has another') throw reason
-    const at = store.nextTurn()
     try {
-      const answer = await this.#ask(() => askOne(connection, clock.monotonic, { name, ref, etag: stored?.etag ?? null }))
-      const plan = answer.plan ?? stored?.plan
-      if (!plan)
-        throw new PromptsyncError('client.not_promptsync', 'The service confirmed what it was not asked for.', { status: 304 })
-      return { entry: await this.#keepWithOthers({ ...answer, plan }, at), servedFrom: 'network' }
+      return { entry: await this.#lane.run(() => this.#loadFromService(name, ref, { stored, reason })), servedFrom: 'network' }
     } catch (error) {
       const failure = toFailure(error)
       if (isGone(failure)) this.#noteAbsent(name, ref, failure)
@@ -112,6 +114,24 @@ export class Loader {
       tell(() => settings.onError(failure, { name, ref }))
       return { entry: this.#adoptFailed(name, ref, stored, failure), servedFrom: 'disk' }
     }
+  }
+
+  /** Another process may have written it before what is held: then it would be an older answer after a newer one. */
+  #isFresh(stored: Confirmed): boolean {
+    const { store } = this.#parts
+    return store.isFreshOnDisk(stored) && behindOf(store, stored.plan.ref, [stored.plan]).length === 0
+  }
+
+  async #loadFromService(name: string, ref: string, { stored, reason }: Before): Promise<Entry> {
+    const { connection, clock, store } = this.#parts
+    // Those that waited for others to fail need not do so one after the other.
+    if (this.#backoff.reason && this.#backoff.reason !== reason) throw this.#backoff.reason
+    const at = store.nextTurn()
+    const answer = await this.#ask(() => askOne(connection, clock.monotonic, { name, ref, etag: stored?.etag ?? null }))
+    const plan = answer.plan ?? stored?.plan
+    if (!plan)
+      throw new PromptsyncError('client.not_promptsync', 'The service confirmed what it was not asked for.', { status: 304 })
+    return this.#keepWithOthers({ ...answer, plan }, at)
   }
 
   /** What came may be of another release than what is held of its ref: that goes over with it, or it would be left behind. */

@@ -6,6 +6,7 @@ import { type IncludedPrompts, UnitBuilder } from '../lib/rendering/units.js'
 import { parseTemplate } from '../lib/template/parse.js'
 import { TemplateError } from '../lib/template/template-error.js'
 import type { Tags } from '../lib/variants.js'
+import { isMessage } from './plan-shape.js'
 import { PromptsyncError } from './problem.js'
 
 type Body = { content: string | null; messages: PromptMessage[] | null }
@@ -63,10 +64,4 @@ export function readBody(given: { content?: unknown; messages?: unknown }, where
   if (Array.isArray(messages) && content === undefined && messages.every(isMessage)) return { content: null, messages }
   const detail = `${where} must have either "content", a text, or "messages", a list of { role, content } or { placeholder }.`
   throw new PromptsyncError('client.invalid', detail, { status: null })
-}
-
-function isMessage(value: unknown): value is PromptMessage {
-  if (typeof value !== 'object' || value === null) return false
-  const { role, content, placeholder } = value as Record<string, unknown>
-  return typeof placeholder === 'string' || (typeof role === 'string' && typeof content === 'string')
 }

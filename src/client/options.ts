@@ -14,7 +14,10 @@ export type RefreshStrategy =
 export type CacheStrategy = {
   /** How long a plan is served from memory without asking again: 60,000 ms, twice the interval of the polls. */
   memoryTtlMs?: number
-  /** How long after the server confirmed it a plan on disk is served without asking first: 60,000 ms. */
+  /**
+   * How long after the server confirmed it a plan on disk is served without asking first: 60,000 ms. That it was confirmed once
+   * more is written every ten minutes. Versions and releases get a day at least, and nothing more than `maxStaleMs` allows.
+   */
   fileTtlMs?: number
   /** `background`. */
   refreshStrategy?: RefreshStrategy

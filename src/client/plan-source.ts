@@ -45,7 +45,7 @@ export async function askMany(
   if (answer.status === 304) return { ...confirmed, plans: null, problems: new Map(), etag }
   const { items, problems } = (answer.body ?? {}) as { items?: unknown; problems?: unknown }
   if (!Array.isArray(items) || !Array.isArray(problems)) throw noPlan(connection)
-  return { ...confirmed, plans: readPlans(connection, items, ref), problems: readProblems(problems) }
+  return { ...confirmed, plans: readPlans(connection, items, ref), problems: readProblems(connection, problems) }
 }
 
 /** The same, in as many calls as it takes where the answer is too large for one. Throws `PromptsyncError`. */
@@ -95,8 +95,14 @@ function readPlans(connection: Connection, items: unknown[], ref: string): Map<s
   return plans
 }
 
-function readProblems(problems: (PlanProblem & { name: string })[]): Map<string, PromptsyncError> {
-  return new Map(problems.map(({ name, code, detail, status }) => [name, new PromptsyncError(code, detail, { status })]))
+function readProblems(connection: Connection, items: unknown[]): Map<string, PromptsyncError> {
+  const problems = new Map<string, PromptsyncError>()
+  for (const item of items) {
+    const { name, code, detail, status } = (item ?? {}) as Partial<PlanProblem & { name: string }>
+    if (typeof name !== 'string' || typeof code !== 'string' || typeof status !== 'number') throw noPlan(connection)
+    problems.set(name, new PromptsyncError(code, String(detail), { status }))
+  }
+  return problems
 }
 
 function noPlan({ url }: Connection): PromptsyncError {

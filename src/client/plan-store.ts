@@ -1,3 +1,4 @@
+import type { PromptPlan } from '../lib/prompt-plan.js'
 import type { DiskCache } from './disk-cache.js'
 import type { Settings } from './options.js'
 import { type Confirmed, type Entry, isImmutable, PlanCache } from './plan-cache.js'
@@ -91,21 +92,27 @@ export class PlanStore {
 
   /** Whether a plan that was found on disk may be served without asking first. */
   isFreshOnDisk({ plan, confirmedAtMs }: Confirmed): boolean {
-    const ttlMs = isImmutable(plan) ? Math.max(dayMs, this.#settings.fileTtlMs) : this.#settings.fileTtlMs
+    const { fileTtlMs } = this.#settings
+    const ttlMs = Math.min(isImmutable(plan) ? Math.max(dayMs, fileTtlMs) : fileTtlMs, this.#staleFromMs(plan))
     return this.#clock.monotonic() - confirmedAtMs < ttlMs
   }
 
   /** `isAway` is whether the service could not be asked lately. */
   ageOf(entry: Entry, nowMs: number, isAway: () => boolean): Age {
-    const { memoryTtlMs, maxStaleMs, refreshStrategy } = this.#settings
+    const { memoryTtlMs, refreshStrategy } = this.#settings
     const isLasting = isImmutable(entry.decisions.plan)
     const ageMs = Math.max(0, nowMs - entry.confirmedAtMs)
     const isMarked = entry.markedAt > entry.refreshedAt
     const isOld = ageMs >= (isLasting ? dayMs : memoryTtlMs)
     const isExpired = isMarked || (isOld && refreshStrategy !== 'none')
-    const isPastStale = ageMs >= (isLasting ? dayMs + maxStaleMs : maxStaleMs)
+    const isPastStale = ageMs >= this.#staleFromMs(entry.decisions.plan)
     const isDoubtful = entry.isUnconfirmed || (isExpired && (entry.failure !== null || isAway()))
     return { ageMs, isExpired, isPastStale, isStale: (isMarked && entry.isReplaced) || isPastStale || isDoubtful }
+  }
+
+  /** From which age on the service is asked before a plan is served. */
+  #staleFromMs(plan: PromptPlan): number {
+    return this.#settings.maxStaleMs + (isImmutable(plan) ? dayMs : 0)
   }
 
   #now() {

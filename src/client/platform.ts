@@ -44,4 +44,30 @@ export type Clock = {
   random: () => number
 }
 
+/** What the system's clock is ahead, before it is thought that there was a sleep. */
+const shortestSleepMs = 1_000
+
+/**
+ * A clock whose monotonic time goes on while a computer sleeps, or a function is frozen between its calls: that of platforms may
+ * stand still then, which shows by the system's time having gone further. A system's clock that somebody sets ahead looks the same,
+ * and makes things older than they are; one that is set back changes nothing.
+ */
+export function countingSleep({ now, monotonic, random }: Clock): Clock {
+  let sinceNowMs = now()
+  let sinceMonotonicMs = monotonic()
+  let sleptMs = 0
+  const awake = () => {
+    const nowMs = now()
+    const monotonicMs = monotonic()
+    const missedMs = nowMs - sinceNowMs - (monotonicMs - sinceMonotonicMs)
+    if (missedMs > shortestSleepMs || missedMs < 0) {
+      sleptMs += Math.max(0, missedMs)
+      sinceNowMs = nowMs
+      sinceMonotonicMs = monotonicMs
+    }
+    return monotonicMs + sleptMs
+  }
+  return { now, monotonic: awake, random }
+}
+
 export const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now(), random: () => Math.random() }

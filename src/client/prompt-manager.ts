@@ -24,7 +24,7 @@ import { type PromptManagerOptions, readOptions, readRef, refuseUnknown, type Se
 import { type Entry, isImmutable } from './plan-cache.js'
 import { isGone, isRefused } from './plan-source.js'
 import { PlanStore } from './plan-store.js'
-import { type Clock, setBackgroundTimer, systemClock } from './platform.js'
+import { type Clock, countingSleep, setBackgroundTimer, systemClock } from './platform.js'
 import { PromptsyncError } from './problem.js'
 import { type ChatPrompt, type Decisions, type Prompt, type Served, type TextPrompt, toPrompt } from './prompt.js'
 import { Refresher, tell, toFailure, unanswered } from './refreshing.js'
@@ -67,9 +67,10 @@ export class PromptManager {
   readonly #closing = new AbortController()
   #isListening = false
 
-  /** Calls nobody yet; `clock` is for tests. Throws `client.invalid`, which names the option that is wrong. */
-  constructor(options: PromptManagerOptions = {}, clock: Clock = systemClock) {
+  /** Calls nobody yet; `platformClock` is for tests. Throws `client.invalid`, which names the option that is wrong. */
+  constructor(options: PromptManagerOptions = {}, platformClock: Clock = systemClock) {
     const settings = readOptions(options)
+    const clock = countingSleep(platformClock)
     const { url, token, project, timeoutMs, cacheDir, maxCacheSizeBytes } = settings
     const report = (error: PromptsyncError) => tell(() => settings.onError(error, { name: null, ref: null }))
     this.#settings = settings
@@ -85,7 +86,7 @@ export class PromptManager {
     this.#refresher = new Refresher(parts)
     this.#loader = new Loader(parts, this.#refresher)
     this.#fallbacks = new Fallbacks(clock)
-    this.#telemetry = createTelemetry({ onError: (error) => report(toFailure(error)) })
+    this.#telemetry = createTelemetry((error) => report(toFailure(error)))
     this.#canary = settings.respectsCanary ? 'on' : 'off'
   }
 
@@ -322,15 +323,17 @@ export class PromptManager {
   }
 
   async #obtainTogether(names: readonly string[], ref: string): Promise<Map<string, Together | PromptsyncError>> {
+    const { reason } = this.#backoff
+    // Who has something to serve waits for nobody who does not answer.
+    if (reason && names.every((name) => this.#store.cache.get(name, ref))) {
+      return this.#heldOtherwise(names, ref, { failure: reason, wasAsked: false })
+    }
     try {
-      const { reason } = this.#backoff
-      // Who has something to serve waits for nobody who does not answer.
-      if (reason && names.every((name) => this.#store.cache.get(name, ref))) throw reason
       return await this.#loader.loadMany(names, ref)
     } catch (error) {
       const failure = toFailure(error)
       if (isGone(failure)) throw failure
-      return this.#heldOtherwise(names, ref, failure)
+      return this.#heldOtherwise(names, ref, { failure, wasAsked: true })
     }
   }
 
@@ -338,7 +341,7 @@ export class PromptManager {
   async #heldOtherwise(
     names: readonly string[],
     ref: string,
-    failure: PromptsyncError,
+    { failure, wasAsked }: { failure: PromptsyncError; wasAsked: boolean },
   ): Promise<Map<string, Together | PromptsyncError>> {
     const found = new Map<string, Together | PromptsyncError>()
     for (const name of names) {
@@ -352,9 +355,9 @@ export class PromptManager {
       entry.failure = failure
       if (isPastStale && isRefused(failure)) found.set(name, failure)
       else found.set(name, { decisions: entry.decisions, served: { servedFrom: held ? 'memory' : 'disk', ageMs, isStale: true } })
-      if (isPastStale) this.#tellStale(entry, ageMs)
+      if (isPastStale && wasAsked) this.#tellStale(entry, ageMs)
     }
-    tell(() => this.#settings.onError(failure, { name: null, ref }))
+    if (wasAsked) tell(() => this.#settings.onError(failure, { name: null, ref }))
     return found
   }
 

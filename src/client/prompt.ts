@@ -1,6 +1,5 @@
 import type { PromptMessage } from '../lib/content-hash.js'
 import { chooseTarget, type Decided, decide, type PromptPlan, type Subject } from '../lib/prompt-plan.js'
-import type { JsonObject } from '../lib/rendering/json-values.js'
 import type { RenderedMessage } from '../lib/rendering/placeholders.js'
 import { type PreparedPrompt, preparePrompt } from '../lib/rendering/prepared-prompt.js'
 import { RenderError } from '../lib/rendering/render-error.js'
@@ -34,7 +33,7 @@ export class Outcome {
   ) {}
 
   /** Throws `PromptsyncError` with the codes, the words and the `errors` of the server. */
-  render(variables: JsonObject, { strict = true }: FormatOptions): RenderedPrompt {
+  render(variables: object, { strict = true }: FormatOptions): RenderedPrompt {
     const given = toJsonVariables(variables)
     try {
       return renderPrepared(this.#prepare(), { variables: given, strict })
@@ -118,27 +117,27 @@ class DecidedPrompt {
    * Renders it with the variables: the text of a text, the messages of a chat, byte for byte what `POST …/render` answers.
    * Throws `PromptsyncError` with the codes of that call: `variables.missing`, `inputs.invalid`, `template.…`.
    */
-  format(variables: JsonObject = {}, options: FormatOptions = {}): string | RenderedMessage[] {
+  format(variables: object = {}, options: FormatOptions = {}): string | RenderedMessage[] {
     const rendered = this.#outcome.render(variables, options)
     return 'text' in rendered ? rendered.text : rendered.messages
   }
 
   /** The body of a call to OpenAI's Chat Completions. */
-  toOpenAI(variables: JsonObject = {}, options: FormatOptions & RequestOptions = {}) {
+  toOpenAI(variables: object = {}, options: FormatOptions & RequestOptions = {}) {
     return toOpenAI(this.#formatted(variables, options), options)
   }
 
   /** The body of a call to Anthropic's Messages. */
-  toAnthropic(variables: JsonObject = {}, options: FormatOptions & RequestOptions = {}) {
+  toAnthropic(variables: object = {}, options: FormatOptions & RequestOptions = {}) {
     return toAnthropic(this.#formatted(variables, options), options)
   }
 
   /** What `generateText` and `streamText` of the AI SDK take beside the model. */
-  toAISDK(variables: JsonObject = {}, options: FormatOptions & RequestOptions = {}) {
+  toAISDK(variables: object = {}, options: FormatOptions & RequestOptions = {}) {
     return toAISDK(this.#formatted(variables, options), options)
   }
 
-  #formatted(variables: JsonObject, options: FormatOptions): FormattedPrompt {
+  #formatted(variables: object, options: FormatOptions): FormattedPrompt {
     const { type, config } = this.#outcome.answer
     return { type, config, ...this.#outcome.render(variables, options) }
   }
@@ -148,7 +147,7 @@ type Of<Type, Content, Messages, Formatted> = Omit<DecidedPrompt, 'type' | 'cont
   readonly type: Type
   readonly content: Content
   readonly messages: Messages
-  format(variables?: Record<string, unknown>, options?: FormatOptions): Formatted
+  format(variables?: object, options?: FormatOptions): Formatted
 }
 
 /** A prompt that is one text: `format` answers it as a string. */
@@ -164,7 +163,9 @@ export function toPrompt(outcome: Outcome, served: Served): Prompt {
   return new DecidedPrompt(outcome, served) as DecidedPrompt & Prompt
 }
 
-const maxAsked = 1_000
+/** Tags may come from anybody: a header that names languages say. What is kept of them for a plan stays below 100 kB. */
+const maxAsked = 250
+const maxAskedLength = 200
 
 /** The same for the same tags in the same order, and for no others. */
 function idOf(tags: Tags): string {
@@ -207,10 +208,14 @@ export class Decisions {
       // A draw that ends on the side that was drawn already.
       ...{ canary, tags: tags ?? {}, random: () => (selected ? 0 : 1 - Number.EPSILON) },
     })
-    if (this.#byAsked.size >= maxAsked) this.#byAsked.clear()
-    this.#byAsked.set(asked, outcome)
+    if (asked.length <= maxAskedLength) this.#remember(asked, outcome)
     if (isPlain) this.#plain = outcome
     return outcome
+  }
+
+  #remember(asked: string, outcome: Outcome): void {
+    if (this.#byAsked.size >= maxAsked) this.#byAsked.clear()
+    this.#byAsked.set(asked, outcome)
   }
 
   #outcomeOf(id: string, subject: Subject): Outcome {

@@ -1,3 +1,4 @@
+import { Lane } from './lane.js'
 import { type Entry, isImmutable } from './plan-cache.js'
 import { askOne, isGone, type ManyAnswer } from './plan-source.js'
 import { setBackgroundTimer, type Timer } from './platform.js'
@@ -23,13 +24,13 @@ export class Refresher {
   readonly #parts: Parts
   readonly #flights = new Map<string, Flight>()
   readonly #tags = new Map<string, GroupTags>()
-  readonly #waiting: (() => void)[] = []
-  #calls = 0
+  readonly #lane = new Lane(concurrentCalls)
   #timer: Timer | null = null
+  readonly #underWay = new Set<AbortController>()
   #isClosed = false
 
   constructor(parts: Parts) {
-    this.#parts = parts
+    this.#parts = { ...parts, connection: { ...parts.connection, underWay: this.#underWay } }
   }
 
   /**
@@ -72,7 +73,10 @@ export class Refresher {
   }
 
   #renewInLane(entry: Entry): Promise<void> {
-    return this.#renew(entry, (work) => this.#inLane(work))
+    const wasClosed = this.#isClosed
+    // What still waits for its turn when all is closed does not begin.
+    const isOver = () => this.#isClosed && !wasClosed
+    return this.#renew(entry, (work) => this.#lane.run(async () => (isOver() ? undefined : work())))
   }
 
   /** What came by another way is not what the last answer about its ref was about. */
@@ -89,6 +93,7 @@ export class Refresher {
 
   close(): void {
     this.#isClosed = true
+    for (const call of this.#underWay) call.abort()
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
   }
@@ -120,19 +125,6 @@ export class Refresher {
     return [entry, ...others]
   }
 
-  async #inLane(work: () => Promise<void>): Promise<void> {
-    if (this.#calls >= concurrentCalls) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    else this.#calls += 1
-    try {
-      await work()
-    } finally {
-      // The place goes to whoever waits for longest.
-      const next = this.#waiting.shift()
-      if (next) next()
-      else this.#calls -= 1
-    }
-  }
-
   async #run(entries: Entry[], at: number): Promise<void> {
     const [first] = entries
     const { reason } = this.#parts.backoff
@@ -158,6 +150,8 @@ export class Refresher {
       return
     }
     for (const entry of entries) entry.failure = error
+    // What `close` ended is no fault of the service.
+    if (error.code === 'client.aborted') return
     backoff.failed(error)
     const [first] = entries
     const name = entries.length === 1 && first ? first.name : null

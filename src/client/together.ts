@@ -15,6 +15,8 @@ export type Together = { at: number; names: readonly string[]; answer: ManyAnswe
 
 /** An alias that moves each time that it is asked for is followed no longer. */
 const maxTries = 6
+/** So many calls at once for one ref. */
+const concurrentCalls = 4
 
 /**
  * Asks for plans of a ref, together with all that is held of it and would be left behind: what comes may be of another release than
@@ -34,7 +36,7 @@ export async function askTogether(
     const chunks = Array.from({ length: Math.ceil(names.length / maxNamesOfCall) }, (_, index) =>
       names.slice(index * maxNamesOfCall, (index + 1) * maxNamesOfCall),
     )
-    const answers = await Promise.all(chunks.map((chunk) => askChunk(parts, ref, chunk, etagsKnown.get(chunk.join(' ')) ?? null)))
+    const answers = await askChunks(parts, ref, chunks, etagsKnown)
     const plans = plansOf(store, ref, chunks, answers)
     const behind = behindOf(store, ref, plans)
     const missing = behind.filter(({ name }) => !names.includes(name))
@@ -49,8 +51,21 @@ export async function askTogether(
   }
 }
 
-function askChunk({ connection, clock }: Parts, ref: string, names: readonly string[], etag: string | null): Promise<ManyAnswer> {
-  return askInParts(connection, clock.monotonic, { names, ref, etag })
+/** Some at a time: thousands of names take tens of calls. */
+async function askChunks(
+  { connection, clock }: Parts,
+  ref: string,
+  chunks: readonly string[][],
+  etags: ReadonlyMap<string, string>,
+): Promise<ManyAnswer[]> {
+  const answers: ManyAnswer[] = []
+  for (let first = 0; first < chunks.length; first += concurrentCalls) {
+    const calls = chunks.slice(first, first + concurrentCalls).map((names) => {
+      return askInParts(connection, clock.monotonic, { names, ref, etag: etags.get(names.join(' ')) ?? null })
+    })
+    answers.push(...(await Promise.all(calls)))
+  }
+  return answers
 }
 
 /** What is held of a ref and cannot be of the same moment as these plans of it. */

@@ -1,14 +1,8 @@
 import t from 'tap'
-import { openShell, serviceEnv } from '../helpers/cli.js'
+import { openShell, serviceEnv, undoOf } from '../helpers/cli.js'
 import { startService } from '../helpers/service.js'
 
 t.jobs = 2
-
-/** The words behind `promptsync` of the command that a line of `Undo:` names. None of them has quotes here. */
-function undoOf(stderr: string): string[] {
-  const [, line = ''] = /^Undo: promptsync (.*)$/m.exec(stderr) ?? []
-  return line.split(' ')
-}
 
 t.test('a key is made, used, listed and revoked; its secret stands alone on stdout', { buffered: true }, async (t) => {
   const service = await startService(t)

@@ -1,9 +1,9 @@
 import { createServer } from 'node:http'
 import t from 'tap'
-import { openShell, serviceEnv } from '../helpers/cli.js'
+import { openProject, undoOf } from '../helpers/cli.js'
 import { type Service, startService, type Teardown } from '../helpers/service.js'
 
-t.jobs = 3
+const shared = await startService(t)
 
 /** Two releases, `one` and `two`, of two prompts, the second of which only the first holds. */
 async function pushTwo(service: Service): Promise<void> {
@@ -11,21 +11,14 @@ async function pushTwo(service: Service): Promise<void> {
   await service.push({ version: 'two', prune: true, prompts: [{ name: 'a', content: 'a 2' }] })
 }
 
-/** The commands that a line of `Undo:` names, as the words behind `promptsync`. None of them has quotes here. */
-function undoOf(stderr: string): string[] {
-  const [, line = ''] = /^Undo: promptsync (.*)$/m.exec(stderr) ?? []
-  return line.split(' ')
-}
-
 async function openRegistry(t: Teardown) {
-  const service = await startService(t)
+  const { service, slug, shell } = await openProject(t, shared)
   await pushTwo(service)
-  const shell = await openShell(t, serviceEnv(service, service.adminKey))
   const target = async (alias: string, prompt = '') => {
     const { status, body } = await service.call(`/aliases/${alias}${prompt && `?prompt=${prompt}`}`)
     return status === 200 ? (body.version ?? body.release) : null
   }
-  return { service, shell, target, run: shell.promptsync }
+  return { service, slug, shell, target, run: shell.promptsync }
 }
 
 t.test('every change of an alias says what it did, and names the command that undoes it', { buffered: true }, async (t) => {
@@ -77,19 +70,18 @@ t.test('every change of an alias says what it did, and names the command that un
 })
 
 t.test('a pin is moved, rolled back and undone by its prompt, in the project that was named', { buffered: true }, async (t) => {
-  const { service, run } = await openRegistry(t)
-  await service.call('/projects', { body: { slug: 'other' } })
-  await service.push({ prompts: [{ name: 'x', content: '1' }] }, { project: 'other' })
-  await service.push({ prompts: [{ name: 'x', content: '2' }] }, { project: 'other' })
-  const pin = ['--prompt', 'x', '--project', 'other']
+  const { service, slug, run } = await openRegistry(t)
+  await service.push({ prompts: [{ name: 'x', content: '1' }] })
+  await service.push({ prompts: [{ name: 'x', content: '2' }] })
+  const pin = ['--prompt', 'x', '--project', slug]
 
   await run(['alias', 'set', 'production', 'v2', ...pin])
   const moved = await run(['alias', 'set', 'production', 'v1', ...pin])
   t.match(moved.stderr, 'Moved production of x from v2 to v1 (revision 2).\nWarning: Prompt "x" goes back from v2 to v1.')
-  t.match(moved.stderr, 'Undo: promptsync alias rollback production --prompt x --project other\n')
+  t.match(moved.stderr, `Undo: promptsync alias rollback production --prompt x --project ${slug}\n`)
   const back = await run(undoOf(moved.stderr))
   t.match(back.stderr, 'Rolled production of x back from v1 to v2')
-  t.equal((await service.call('/aliases/production?prompt=x', { project: 'other' })).body.version, 'v2')
+  t.equal((await service.call('/aliases/production?prompt=x')).body.version, 'v2')
   const got = await run(['version', 'get', 'production', ...pin])
   t.match(got, { code: 0, stdout: 'v2\n', stderr: '' })
   const { stdout } = await run(['alias', 'list', ...pin])
@@ -159,9 +151,9 @@ async function startProxy(
 }
 
 t.test('what is wrong is said with its remedy, and nothing changes', { buffered: true }, async (t) => {
-  const { service, run } = await openRegistry(t)
+  const { service, slug, run } = await openRegistry(t)
   await service.call('/aliases/production', { method: 'PUT', body: { version: 'one' } })
-  const { secret } = await service.createKey({ name: 'reader', project: 'default', scopes: ['prompts:read'] })
+  const { secret } = await service.createKey({ name: 'reader', project: slug, scopes: ['prompts:read'] })
   const reads = { env: { PROMPTSYNC_TOKEN: secret } }
   const before = await service.countRows()
   for (const [args, code, stderr, options] of [

@@ -1,21 +1,14 @@
 import t from 'tap'
-import { openShell, serviceEnv } from '../helpers/cli.js'
+import { openProject, undoOf } from '../helpers/cli.js'
 import { startService, type Teardown } from '../helpers/service.js'
 
-t.jobs = 2
-
-/** The command that a line of `Undo:` names, as the words behind `promptsync`. None of them has quotes here. */
-function undoOf(stderr: string): string[] {
-  const [, line = ''] = /^Undo: promptsync (.*)$/m.exec(stderr) ?? []
-  return line.split(' ')
-}
+const shared = await startService(t)
 
 /** Releases `one` to `three`, and production at the first. */
 async function openRegistry(t: Teardown) {
-  const service = await startService(t)
+  const { service, shell } = await openProject(t, shared)
   for (const version of ['one', 'two', 'three']) await service.push({ version, prompts: [{ name: 'a', content: version }] })
   await service.call('/aliases/production', { method: 'PUT', body: { version: 'one' } })
-  const shell = await openShell(t, serviceEnv(service, service.adminKey))
   const state = async () => {
     const { release, canary } = (await service.call('/aliases/production')).body
     return `${release} ${canary ? `${canary.release} ${canary.percentage}` : 'alone'}`

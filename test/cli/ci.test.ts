@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path'
 import { load } from 'js-yaml'
 import t, { type Test } from 'tap'
 import { packageVersion } from '../../src/lib/package-version.js'
-import { bin, openShell, type Ran, serviceEnv } from '../helpers/cli.js'
+import { bin, openProject, openShell, type Ran, serviceEnv } from '../helpers/cli.js'
 import { startService, type Teardown } from '../helpers/service.js'
 
-t.jobs = 2
+const oneService = await startService(t)
 
 type Step = { run?: string; uses?: string; if?: string }
 type Workflow = {
@@ -26,9 +26,9 @@ const tag: Event = { name: 'push', ref: 'refs/tags/v1.4.0' }
 
 /** A repository, as CI finds it after a checkout, beside a service whose key it has. */
 async function openRepository(t: Teardown) {
-  const service = await startService(t)
+  const { service, slug } = await openProject(t, oneService)
   const scopes = ['prompts:read', 'prompts:write', 'aliases:write']
-  const { secret } = await service.createKey({ name: 'CI', project: 'default', scopes })
+  const { secret } = await service.createKey({ name: 'CI', project: slug, scopes })
   const { directory, promptsync } = await openShell(t, serviceEnv(service, secret))
   const programs = join(directory, '..', 'programs')
   await mkdir(programs)
@@ -54,7 +54,7 @@ async function openRepository(t: Teardown) {
   git('remote', 'add', 'origin', 'https://ci:hush@example.com/acme/app.git')
   const shell = (script: string, env: Record<string, string>) =>
     runShell(script, directory, { ...shared, PROMPTSYNC_URL: service.url, PROMPTSYNC_TOKEN: secret, ...env })
-  return { service, directory, git, commit, shell, promptsync }
+  return { service, slug, directory, git, commit, shell, promptsync }
 }
 
 /** As runners do it: bash, which ends at the first command that fails. */
@@ -119,7 +119,7 @@ async function documented(): Promise<{ github: Workflow; gitlab: Record<string, 
   return { github: github as Workflow, gitlab: gitlab as Record<string, GitLabJob> }
 }
 
-const settings = { 'promptsync.config.yaml': 'project: default\npath: prompts\n' }
+const settings = (slug: string) => ({ 'promptsync.config.yaml': `project: ${slug}\npath: prompts\n` })
 
 /** What each of the workflows does with a pull request, the main branch and a tag. */
 async function checkJourney(
@@ -169,14 +169,14 @@ t.test(
   async (t) => {
     const repository = await openRepository(t)
     const { github } = await documented()
-    await repository.commit(settings)
+    await repository.commit(settings(repository.slug))
     await checkJourney(t, repository, (event) => onGitHub(repository, github, event))
   },
 )
 
 t.test('so does the workflow that init writes', { buffered: true }, async (t) => {
   const repository = await openRepository(t)
-  t.match(await repository.promptsync(['init', '--project', 'default']), { code: 0 })
+  t.match(await repository.promptsync(['init', '--project', repository.slug]), { code: 0 })
   const written = await readFile(join(repository.directory, '.github', 'workflows', 'prompts.yml'), 'utf8')
   await checkJourney(t, repository, (event) => onGitHub(repository, load(written) as Workflow, event))
 })
@@ -184,7 +184,7 @@ t.test('so does the workflow that init writes', { buffered: true }, async (t) =>
 t.test('the jobs for GitLab do the same', { buffered: true }, async (t) => {
   const repository = await openRepository(t)
   const { default: _, ...jobs } = (await documented()).gitlab
-  await repository.commit(settings)
+  await repository.commit(settings(repository.slug))
   await checkJourney(t, repository, async (event) => {
     const isPush = event.name === 'push'
     const variables: Record<string, string> = {
@@ -206,7 +206,7 @@ t.test('the documents install this version, and move production by what dev has'
   for (const version of versions) t.equal(version, packageVersion)
   const [line = ''] = /^promptsync alias set production --version \$\(.*\)$/m.exec(page) ?? []
   const repository = await openRepository(t)
-  await repository.commit({ ...settings, 'prompts/a.md': 'A.' })
+  await repository.commit({ ...settings(repository.slug), 'prompts/a.md': 'A.' })
   await repository.shell('promptsync push --alias dev', {})
   t.match(await repository.shell(line, {}), { code: 0, stderr: /Made production, pointing to r1/ })
   await onEmpty(t, repository, line)

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
 import t from 'tap'
-import { commandLine, plainCommandLine } from '../../src/cli/command-line.js'
-import { toSeconds } from '../../src/cli/time-spans.js'
+import { toSeconds } from '../../src/cli/options/time-spans.js'
+import { commandLine, plainCommandLine } from '../../src/cli/terminal/command-line.js'
 
 /** What a shell takes a command line of promptsync for. */
 function wordsOf(line: string): string[] {

@@ -1,14 +1,10 @@
 import { applyPatch, parsePatch } from 'diff'
 import t from 'tap'
-import { openShell, type Shell, serviceEnv } from '../helpers/cli.js'
-import { type Service, startService, type Teardown } from '../helpers/service.js'
+import { openProject } from '../helpers/cli.js'
+import { startService, type Teardown } from '../helpers/service.js'
 
-t.jobs = 2
-
-async function open(t: Teardown): Promise<{ service: Service; shell: Shell }> {
-  const service = await startService(t)
-  return { service, shell: await openShell(t, serviceEnv(service, service.adminKey)) }
-}
+const shared = await startService(t)
+const open = (t: Teardown) => openProject(t, shared)
 
 const commit = 'a'.repeat(40)
 

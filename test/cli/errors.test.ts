@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -29,6 +30,14 @@ t.test('whatever is on the way to the server is told apart, with what to do', { 
   )
   const redirect = await startOther(t, (_, response) => response.writeHead(308, { location: 'https://elsewhere.example/' }).end())
   const broken = await startOther(t, (_, response) => response.setHeader('content-type', 'application/json').end('{"items": ['))
+  const other = await startOther(t, (_, response) =>
+    response.setHeader('content-type', 'application/json').end('{"status":"ok"}'),
+  )
+  const empty = await startOther(t, (_, response) => response.writeHead(204).end())
+  const halved = await startOther(t, (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' })
+    response.write('{"items":', () => response.socket?.destroy())
+  })
   const silent = await startOther(t, () => {})
   const cases: [url: string, args: string[], says: RegExp][] = [
     ['http://127.0.0.1:1', [], /http:\/\/127\.0\.0\.1:1 cannot be reached/],
@@ -37,6 +46,9 @@ t.test('whatever is on the way to the server is told apart, with what to do', { 
     [gateway, [], /answered 502 with text\/html/],
     [redirect, [], /redirects to https:\/\/elsewhere\.example\/, which is not followed/],
     [broken, [], /JSON that ends too early/],
+    [other, [], /answered no list to \/aliases: it is not promptsync, or not of this version\.\nCheck the address/],
+    [empty, [], /answered 204 with no object, which is no answer of promptsync/],
+    [halved, [], /cannot be reached: ECONNRESET/],
     [silent, ['--timeout', '0.2'], /did not answer within 0\.2 s/],
     ['prompts.example.com', [], /"prompts\.example\.com" is no address of a service\.\nGive one such as http/],
     ['ftp://ada:secret@example.com', [], /"ftp:\/\/example\.com" is no address/],
@@ -51,8 +63,9 @@ t.test('whatever is on the way to the server is told apart, with what to do', { 
   }
 })
 
+const service = await startService(t)
+
 t.test('keys and projects that are not good are told apart, with where they came from', { buffered: true }, async (t) => {
-  const service = await startService(t)
   const reader = await service.createKey({ name: 'reader', scopes: ['prompts:read'] })
   const expired = await service.createKey({
     ...{ name: 'old', scopes: ['prompts:read'] },
@@ -81,7 +94,6 @@ t.test('keys and projects that are not good are told apart, with where they came
 })
 
 t.test('what commands end with is what the help says', { buffered: true }, async (t) => {
-  const service = await startService(t)
   const shell = await openShell(t, serviceEnv(service, service.adminKey))
   await service.push({ alias: 'dev', prompts: [{ name: 'a', content: 'A' }] })
   await service.push({ alias: 'dev', prompts: [{ name: 'a', content: 'B' }] })
@@ -111,4 +123,17 @@ t.test('Ctrl-C ends a command that waits for the server', { buffered: true }, as
     },
   })
   t.match(ran, { code: 130, stdout: '', stderr: /^promptsync: interrupted\. Nothing was half done/ })
+})
+
+t.test('Ctrl-C ends a command that reads stdin, and so does a request to terminate', { buffered: true }, async (t) => {
+  const shell = await openShell(t, { PROMPTSYNC_URL: 'http://127.0.0.1:1', PROMPTSYNC_TOKEN: key })
+  // More than a pipe holds: once all of it is gone, the command has begun to read.
+  const much = ' '.repeat(2_000_000)
+  for (const [signal, args] of [
+    ['SIGINT', ['source', 'add', 'a', '--config', '-']],
+    ['SIGTERM', ['render', 'a', '--vars', '-']],
+  ] as const) {
+    const started = (child: ChildProcess) => child.stdin?.write(much, () => child.kill(signal))
+    t.match(await shell.promptsync([...args], { stdin: null, started }), { code: 130, stdout: '', stderr: /interrupted/ }, signal)
+  }
 })

@@ -1,7 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { curlOf } from '../../src/cli/curl.js'
+import { curlOf } from '../../src/cli/server/curl.js'
 import { bin, openShell, serviceEnv } from '../helpers/cli.js'
 import { startService } from '../helpers/service.js'
 
@@ -55,6 +55,29 @@ t.test('data goes to stdout and the rest to stderr, for people and for programs'
     t.match(await shell.promptsync(['alias', 'set', 'other', 'nope', '--quiet']), { code: 1, stderr: /nope/ }, 'errors stay')
   })
 
+  await t.test('what others wrote steers no terminal: in tables, lines, errors and JSON it is made visible', async (t) => {
+    const steering = [`${escapeCode}[2J`, '\u009b', '\u202e']
+    const evil = `m${escapeCode}[2J\u009b31m\u202e`
+    await service.push({ message: evil, prompts: [{ name: 'evil', title: evil, content: evil }] })
+    for (const args of [
+      ['list', '--search', 'evil'],
+      ['release', 'list'],
+      ['release', 'show', 'latest'],
+      ['status'],
+      ['get', 'evil', 'latest'],
+    ]) {
+      const { stdout } = await shell.onTerminal(args, { env: { NO_COLOR: '1' } })
+      for (const code of steering) t.notMatch(stdout, code, args.join(' '))
+      t.match(stdout, /m\\x1b\[2J/, args.join(' '))
+    }
+    const piped = await shell.promptsync(['release', 'list'])
+    t.match(piped.stdout, 'm\\x1b[2J\\x9b31m\\u202e')
+    const json = await shell.promptsync(['release', 'list', '--limit', '1', '--json'])
+    for (const code of steering) t.notMatch(json.stdout, code)
+    t.match(JSON.parse(json.stdout), { items: [{ message: evil }] })
+    t.equal((await shell.promptsync(['get', 'evil', 'latest', '--text'])).stdout, evil, 'a pipe gets every byte')
+  })
+
   await t.test('--curl shows requests that work when pasted, with the key by its variable', async (t) => {
     const ran = await shell.promptsync(['alias', 'set', 'curled', 'one', '--reason', "it's $HOME", '--curl'])
     t.notMatch(ran.stderr, service.adminKey)
@@ -77,12 +100,17 @@ t.test('nobody is bothered when the reader of the output has enough', { buffered
     },
   )
   t.match({ status, stderr }, { status: 0, stderr: '' })
+  const shell = await openShell(t)
+  await shell.write(Object.fromEntries(Array.from({ length: 1_500 }, (_, index) => [`prompts/p${index}.txt`, '{{ never closed'])))
+  const line = `set -o pipefail; '${process.execPath}' '${bin}' validate --offline | head -1`
+  const invalid = spawnSync('bash', ['--norc', '-c', line], { encoding: 'utf8', cwd: shell.directory })
+  t.match(invalid, { status: 3, stdout: /^prompts\/p0\.txt:1:1: error/, stderr: '1,500 files: 1,500 errors.\n' })
 })
 
 t.test('the curl line of a source holds none of its secrets', async (t) => {
   const config = {
     ...{ token: 'hush-1', sshKey: 'hush-2', headers: { authorization: 'hush-3', 'x-key': 'hush-4' }, ref: 'main' },
-    url: 'postgres://ada:hush-5@db.example.com/prompts',
+    url: 'postgres://ada:hush-5/hush@hush@db.example.com/prompts',
   }
   const body = JSON.stringify({ provider: 'git', config, webhookSecret: 'hush-6' })
   const line = curlOf({ method: 'PUT', url: 'http://127.0.0.1:3000/sources/team', headers: {}, body })

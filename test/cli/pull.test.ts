@@ -2,15 +2,11 @@ import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { openShell, type Shell, serviceEnv } from '../helpers/cli.js'
+import { openProject } from '../helpers/cli.js'
 import { type Service, startService, type Teardown } from '../helpers/service.js'
 
-t.jobs = 2
-
-async function open(t: Teardown): Promise<{ service: Service; shell: Shell }> {
-  const service = await startService(t)
-  return { service, shell: await openShell(t, serviceEnv(service, service.adminKey)) }
-}
+const shared = await startService(t)
+const open = (t: Teardown) => openProject(t, shared)
 
 const text = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 200 }),
@@ -79,7 +75,7 @@ t.test(
   'what is pulled from one project and pushed to another is the same there, byte for byte',
   { buffered: true },
   async (t) => {
-    const { service, shell } = await open(t)
+    const { service, slug, shell } = await open(t)
     const random = fc.sample(prompt, { numRuns: 150, seed: 7 }).map((one, index) => ({ name: `random/p${index}`, ...one }))
     const jinja = {
       name: 'jinja',
@@ -97,9 +93,10 @@ t.test(
       stdout: /^$/,
       stderr: 'Nothing to write: 159 files as in r1 already.\n',
     })
-    await service.call('/projects', { body: { slug: 'other' } })
-    t.match(await shell.promptsync(['push', '--project', 'other']), { code: 0 })
-    t.same(await hashes(service, 'other'), await hashes(service, 'default'))
+    const other = await open(t)
+    const pushed = await shell.promptsync(['push'], { env: { PROMPTSYNC_TOKEN: other.service.adminKey } })
+    t.match(pushed, { code: 0 })
+    t.same(await hashes(other.service, other.slug), await hashes(service, slug))
   },
 )
 

@@ -2,22 +2,18 @@ import { execFileSync, spawn } from 'node:child_process'
 import { chmod, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { bin, openShell, type Ran, type Shell, serviceEnv } from '../helpers/cli.js'
+import { bin, openProject, openShell, type Ran, type Shell, serviceEnv } from '../helpers/cli.js'
 import { type Service, startService, type Teardown } from '../helpers/service.js'
 import { startProxy } from './helpers/proxy.js'
 
-t.jobs = 3
-
-async function open(t: Teardown, env: Record<string, string> = {}): Promise<{ service: Service; shell: Shell }> {
-  const service = await startService(t, { env })
-  return { service, shell: await openShell(t, serviceEnv(service, service.adminKey)) }
-}
+const shared = await startService(t)
+const open = (t: Teardown) => openProject(t, shared)
 
 const hello = { 'prompts/hello.md': 'Hello {{ name }}.\n' }
 const releases = async (service: Service) => (await service.call('/releases')).body.items
 
 t.test('a push makes one release, moves the alias, and repeating it makes nothing', { buffered: true }, async (t) => {
-  const { service, shell } = await open(t)
+  const { service, slug, shell } = await open(t)
   await shell.write({ ...hello, 'prompts/support/refund.yaml': 'name: Refunds\ncontent: "Refund {{ amount }}"\n' })
   const first = await shell.promptsync(['push', '--path', './prompts/', '--alias', 'dev', '--message', 'why'])
   t.strictSame(first, {
@@ -33,8 +29,8 @@ t.test('a push makes one release, moves the alias, and repeating it makes nothin
     stderr: 'Nothing changed: release r1 holds all of it (2 unchanged).\ndev is at r1 already.\n',
   })
   await shell.write({ 'prompts/hello.md': 'Hi {{ name }}.\n' })
-  const moved = await shell.promptsync(['push', '--alias', 'dev', '--version', 'v1.1.0', '--project', 'default'])
-  const undo = 'promptsync alias rollback dev --project default'
+  const moved = await shell.promptsync(['push', '--alias', 'dev', '--version', 'v1.1.0', '--project', slug])
+  const undo = `promptsync alias rollback dev --project ${slug}`
   t.match(moved.stderr, `Release v1.1.0: 1 created, 1 unchanged.\nMoved dev from r1 to v1.1.0 (revision 2).\nUndo: ${undo}\n`)
   t.match(await shell.promptsync(undo.split(' ').slice(1)), { code: 0 })
   t.match((await service.call('/aliases/dev')).body, { release: 'r1' })
@@ -71,7 +67,7 @@ t.test('the settings name the folder, the alias and the language of files', { bu
 })
 
 t.test('the state of Git is recorded, without its password, for the folder that is pushed', { buffered: true }, async (t) => {
-  const { service, shell } = await open(t)
+  const { service, slug, shell } = await open(t)
   await shell.write(hello)
   const git = (...args: string[]) =>
     execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', ...args], { cwd: shell.directory })
@@ -81,19 +77,19 @@ t.test('the state of Git is recorded, without its password, for the folder that 
   git('commit', '--quiet', '--message', 'one')
   const commit = `${git('rev-parse', 'HEAD')}`.trim()
   await shell.write({ 'elsewhere.txt': 'new' })
-  t.match(await shell.promptsync(['push', '--project', 'default']), { code: 0 })
+  t.match(await shell.promptsync(['push', '--project', slug]), { code: 0 })
   const repo = 'https://git.example.com/acme/app.git'
   t.match(await releases(service), [{ git: { repo, commit, branch: 'main', dirty: false } }])
   await shell.write({ 'prompts/hello.md': 'Changed {{ name }}.\n' })
-  t.match(await shell.promptsync(['push', '--project', 'default']), { code: 0 })
+  t.match(await shell.promptsync(['push', '--project', slug]), { code: 0 })
   t.match(await releases(service), [{ git: { commit, dirty: true } }, {}])
   await shell.write({ 'prompts/hello.md': 'Once more.\n' })
-  t.match(await shell.promptsync(['push', '--project', 'default', '--no-git']), { code: 0 })
+  t.match(await shell.promptsync(['push', '--project', slug, '--no-git']), { code: 0 })
   t.match(await releases(service), [{ git: null }, {}, {}])
 })
 
 t.test('what is ignored, hidden, linked from outside or a README is left out', { buffered: true }, async (t) => {
-  const { service, shell } = await open(t)
+  const { service, slug, shell } = await open(t)
   await shell.write({
     ...hello,
     '.promptsyncignore': 'prompts/drafts/\n',
@@ -112,7 +108,7 @@ t.test('what is ignored, hidden, linked from outside or a README is left out', {
   await symlink('.', join(shell.directory, 'prompts', 'circle'))
   // The rules of folders above hold within a repository only.
   execFileSync('git', ['init', '--quiet'], { cwd: shell.directory })
-  const ran = await shell.promptsync(['push', '--project', 'default'])
+  const ran = await shell.promptsync(['push', '--project', slug])
   t.match(ran, { code: 0, stderr: /Left out, as no prompts: .*settings\.json/ })
   t.match(ran.stderr, /linked\.md \(a link that leads out of the folder, or nowhere\)/)
   const names = (await service.call('/prompts')).body.items.map(({ name }: { name: string }) => name)
@@ -126,6 +122,8 @@ t.test('a single file is called as in its folder', { buffered: true }, async (t)
   t.match(await shell.promptsync(['push', '--path', 'other.txt']), { code: 0 })
   const names = (await service.call('/prompts')).body.items.map(({ name }: { name: string }) => name)
   t.same(names, ['other', 'support/refund'])
+  const pruned = await shell.promptsync(['push', '--path', 'other.txt', '--prune'])
+  t.match(pruned, { code: 1, stdout: '', stderr: /--prune would drop all prompts but that of the one file\./ })
 })
 
 t.test('all that is wrong is told with file, line and column, and nothing is stored', { buffered: true }, async (t) => {
@@ -182,7 +180,8 @@ t.test('a folder without prompts, and files that cannot be read, are told by the
 })
 
 t.test('what the server refuses keeps its reason, its remedy and its exit code', { buffered: true }, async (t) => {
-  const { service, shell } = await open(t, { PROMPTSYNC_BODY_LIMIT: '4kb' })
+  const service = await startService(t, { env: { PROMPTSYNC_BODY_LIMIT: '4kb' } })
+  const shell = await openShell(t, serviceEnv(service, service.adminKey))
   await shell.write(hello)
   const { secret } = await service.createKey({ name: 'r', project: 'default', scopes: ['prompts:read'] })
   t.match(await shell.promptsync(['push'], { env: { PROMPTSYNC_TOKEN: secret } }), { code: 4, stderr: /prompts:write/ })

@@ -1,13 +1,9 @@
 import t from 'tap'
-import { openShell, type Shell, serviceEnv } from '../helpers/cli.js'
-import { type Service, startService, type Teardown } from '../helpers/service.js'
+import { openProject, openShell } from '../helpers/cli.js'
+import { startService, type Teardown } from '../helpers/service.js'
 
-t.jobs = 2
-
-async function open(t: Teardown): Promise<{ service: Service; shell: Shell }> {
-  const service = await startService(t)
-  return { service, shell: await openShell(t, serviceEnv(service, service.adminKey)) }
-}
+const shared = await startService(t)
+const open = (t: Teardown) => openProject(t, shared)
 
 const commit = 'b'.repeat(40)
 
@@ -95,6 +91,7 @@ t.test('variables that applications of a ref do not give are told of', { buffere
     stdout: /^$/,
     stderr: 'v1.2.3 → dev: nothing is wrong.\n',
   })
+  t.match(await shell.promptsync(['validate', '--git-commit', 'abc123']), { code: 1, stderr: /Write 7 to 40 hex digits/ })
   t.match(await shell.promptsync(['validate', '--alias', 'prodction']), { code: 1, stderr: /Did you mean "production"\?/ })
 })
 

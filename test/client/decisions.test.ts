@@ -197,6 +197,7 @@ t.test('format gives the bytes of a rendering by the service, or its error with 
     { name: 'chat', variables: { name: 'Ada', other: {}, history: [{ role: 'No' }] } },
   ]
   const manager = createManager(t, { url, token, project: 'formatted' })
+  await manager.getPrompts(prompts.map(({ name }) => name))
   for (const { name, variables } of [...accepted, ...more]) {
     const prompt = await manager.getPrompt(name)
     for (const strict of [true, false]) {
@@ -206,6 +207,8 @@ t.test('format gives the bytes of a rendering by the service, or its error with 
       })
       try {
         t.strictSame(prompt.format(variables, { strict }), body.text ?? body.messages, name)
+        // What lacks nothing is rendered alike.
+        break
       } catch (error) {
         if (!(error instanceof PromptsyncError)) throw error
         t.strictSame(

@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { build } from 'esbuild'
 import fc from 'fast-check'
 import t from 'tap'
@@ -96,6 +97,23 @@ t.test('whatever else stands in a file is no plan, and is removed', async (t) =>
   const later = String(whole).replace('"format":1', '"format":2')
   await isIgnored(Buffer.from(later))
   t.same(errors, [])
+})
+
+t.test('a pipe or a folder in the place of a plan is waited for by nobody', async (t) => {
+  const folder = await makeDirectory(t)
+  const { cache, errors } = open(folder)
+  await cache.write('one', 'dev', storedOf('Hello.'))
+  const [file = ''] = await readdir(folder)
+  for (const [put, rest] of [
+    [() => promisify(execFile)('mkfifo', [join(folder, file)]), []],
+    [() => mkdir(join(folder, file)), [file]],
+  ] as const) {
+    await rm(join(folder, file), { recursive: true, force: true })
+    await put()
+    t.equal(await cache.read('one', 'dev'), null)
+    t.same(await readdir(folder), rest, 'a pipe is removed, a folder is not ours')
+  }
+  t.equal(errors.length, 1)
 })
 
 t.test('the oldest plans go when the folder is full, and drafts that nobody finished', async (t) => {

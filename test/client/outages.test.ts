@@ -1,4 +1,6 @@
+import { getEventListeners } from 'node:events'
 import t from 'tap'
+import { callApi } from '../../src/client/http.js'
 import type { StaleServed } from '../../src/client/options.js'
 import { PromptsyncError } from '../../src/client/problem.js'
 import { makeDirectory } from '../helpers/process.js'
@@ -84,6 +86,32 @@ t.test('however many aliases are too old, a black hole costs their callers one t
   t.ok(served.every(({ servedFrom, isStale }) => servedFrom === 'memory' && isStale))
 })
 
+t.test('hundreds of prompts at once take tens of calls at once, and a black hole costs them one timeout', async (t) => {
+  const names = Array.from({ length: 300 }, (_, index) => `prompt-${index}`)
+  const peer = await startPlanPeer(t, Object.fromEntries(names.map((name) => [name, name])))
+  let [underWay, most] = [0, 0]
+  const counting: typeof fetch = (input, init) => {
+    underWay += 1
+    most = Math.max(most, underWay)
+    return fetch(input, init).finally(() => {
+      underWay -= 1
+    })
+  }
+  const manager = createManager(t, { url: peer.url, token, timeoutMs: 2_000, fetch: counting })
+  const found = await Promise.all(names.map((name) => manager.getPrompt(name)))
+  t.same(
+    found.map(({ content }) => content),
+    names,
+  )
+  t.ok(most > 4 && most <= 32, `${most} at once`)
+  peer.stall()
+  const impatient = createManager(t, { url: peer.url, token, timeoutMs: 200 })
+  const startedAt = performance.now()
+  const codes = new Set(await Promise.all(names.map((name) => codeOf(impatient.getPrompt(name)))))
+  t.same([...codes], ['client.timeout'])
+  t.ok(performance.now() - startedAt < 1_000)
+})
+
 t.test('who asks for all to be renewed while that is being done waits for one more call, not for one each', async (t) => {
   const peer = await startPlanPeer(t)
   const manager = createManager(t, { url: peer.url, token })
@@ -108,6 +136,31 @@ t.test('with the service gone from the start each call says so, or has its fallb
   await peer.restore()
   t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', content: 'Hello!' })
   t.match(await manager.getPrompts(['greeting']), [{ servedFrom: 'memory', content: 'Hello!' }])
+})
+
+t.test('what is renewed behind the caller’s back ends with the manager, and is no error', async (t) => {
+  const peer = await startPlanPeer(t)
+  const clock = handClock()
+  const [signals, errors]: [(AbortSignal | null | undefined)[], string[]] = [[], []]
+  const noted: typeof fetch = (input, init) => {
+    signals.push(init?.signal)
+    return fetch(input, init)
+  }
+  const manager = createManager(t, { url: peer.url, token, fetch: noted, onError: ({ code }) => errors.push(code) }, clock)
+  const all = () =>
+    Promise.all(Array.from({ length: 10 }, (_, index) => manager.getPrompt('greeting', { ref: `alias-${index}` })))
+  await all()
+  peer.stall()
+  clock.advance(minuteMs)
+  t.ok((await all()).every(({ servedFrom }) => servedFrom === 'memory'))
+  const under = signals.slice(10)
+  t.ok(under.length > 0 && under.length < 10, `${under.length} are under way, the others wait for their turn`)
+  await manager.close()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.ok(under.every((signal) => signal?.aborted))
+  t.equal(signals.length, 10 + under.length, 'none was begun since')
+  t.ok((await all()).every(({ servedFrom, isStale }) => servedFrom === 'memory' && isStale))
+  t.same(errors, [])
 })
 
 t.test('a fetch that minds no signal is given up all the same', async (t) => {
@@ -156,7 +209,13 @@ t.test('past maxStaleMs a call asks first, and serves what there is where that f
   await peer.leave()
   clock.advance(dayMs)
   t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', content: 'New!', isStale: true, ageMs: dayMs })
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', isStale: true }, 'it is left alone for a moment')
+  t.match(await manager.getPrompts(['greeting']), [{ servedFrom: 'memory', isStale: true }])
   t.match(stale, [{ name: 'greeting', ref: 'production', ageMs: dayMs, error: { code: 'client.unreachable' } }])
+  t.equal(stale.length, 1, 'told once for each time that it was asked in vain')
+  clock.advance(minuteMs)
+  await manager.getPrompts(['greeting'])
+  t.equal(stale.length, 2)
 })
 
 t.test('a key that is refused stops nothing at once, and everything past maxStaleMs', async (t) => {
@@ -280,9 +339,13 @@ t.test('a system clock that jumps makes nothing fresh for ever, and nothing fail
   const clock = handClock()
   const manager = createManager(t, { url: peer.url, token, cacheDir }, clock)
   await manager.getPrompt('greeting')
-  for (const jumpMs of [-400 * dayMs, 800 * dayMs, -400 * dayMs]) {
+  for (const [jumpMs, servedFrom] of [
+    [-400 * dayMs, 'memory'],
+    [800 * dayMs, 'network'],
+    [-400 * dayMs, 'memory'],
+  ] as const) {
     clock.jump(jumpMs)
-    t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', ageMs: 0, isStale: false }, 'memory minds no clock')
+    t.match(await manager.getPrompt('greeting'), { servedFrom, ageMs: 0, isStale: false }, 'forward it may have slept: it asks')
   }
   await manager.close()
   peer.contents.set('greeting', 'New!')
@@ -298,4 +361,89 @@ t.test('a system clock that jumps makes nothing fresh for ever, and nothing fail
   t.match(prompt, { servedFrom: 'disk', content: 'New!', isStale: true })
   t.ok(Number.isSafeInteger(prompt.ageMs) && prompt.ageMs >= dayMs)
   t.equal(stale.length, 1)
+})
+
+t.test(
+  'what a computer slept through, or a function was frozen for, counts as age, however short it was each time',
+  async (t) => {
+    const peer = await startPlanPeer(t)
+    const clock = handClock()
+    const manager = createManager(t, { url: peer.url, token, cacheStrategy: { refreshStrategy: 'blocking' } }, clock)
+    await manager.getPrompt('greeting')
+    peer.contents.set('greeting', 'New!')
+    for (let sleptMs = 0; sleptMs < minuteMs - 400; sleptMs += 400) {
+      clock.jump(400)
+      t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory' })
+    }
+    clock.jump(1_400)
+    t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', content: 'New!' })
+  },
+)
+
+t.test('a disk that counts as fresh for ever is no reason to serve past maxStaleMs unasked', async (t) => {
+  const peer = await startPlanPeer(t)
+  const cacheStrategy = { fileTtlMs: Number.POSITIVE_INFINITY }
+  const stale: StaleServed[] = []
+  const options = { url: peer.url, token, cacheDir: await makeDirectory(t), cacheStrategy }
+  const clock = handClock()
+  const manager = createManager(t, options, clock)
+  await manager.getPrompt('greeting')
+  await manager.close()
+  clock.advance(dayMs - 1)
+  t.match(await createManager(t, options, clock).getPrompt('greeting'), { servedFrom: 'disk', isStale: false })
+  clock.advance(1)
+  await peer.leave()
+  const offline = createManager(t, { ...options, onStale: (served) => stale.push(served) }, clock)
+  t.match(await offline.getPrompt('greeting'), { servedFrom: 'disk', isStale: true, ageMs: dayMs })
+  t.match(stale, [{ error: { code: 'client.unreachable' } }])
+  await peer.restore()
+  t.match(await createManager(t, options, clock).getPrompt('greeting'), { servedFrom: 'network' })
+})
+
+t.test('a fetch without streams, as of a test or of React Native, does', async (t) => {
+  const { url } = await startPlanPeer(t)
+  const streamless: typeof fetch = async (input, init) => {
+    const { status, headers, ...response } = await fetch(input, init).then(async (found) => {
+      return { status: found.status, headers: found.headers, text: await found.text() }
+    })
+    return { status, headers, text: async () => response.text } as Response
+  }
+  const manager = createManager(t, { url, token, fetch: streamless })
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', content: 'Hello!' })
+})
+
+t.test('whatever an answer holds becomes a prompt or an error of this client, and changes nothing else', async (t) => {
+  const peer = await startPlanPeer(t)
+  const manager = createManager(t, { url: peer.url, token })
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+  const plan = JSON.stringify(await (await fetch(`${peer.url}/prompts/greeting/production/plan`)).json())
+  const answers = [
+    ...['null', '[]', '{"__proto__":{"polluted":1}}', deep, `{"items":[],"problems":[null]}`, `{"items":[null],"problems":[]}`],
+    plan.replace('"variants":[]', '"variants":[{"tags":{"locale":1},"content":"x","variables":[]}]'),
+    ...[plan.replace('"Hello!","messages":null', 'null,"messages":[{}]'), plan.replace('"variants":[]', '"variants":[1]')],
+    ...[plan.replace('{}', deep), plan.replace('"stable":{', '"stable":{"a":')],
+    `{"items":[],"problems":[{"name":"greeting","status":404}]}`,
+  ]
+  for (const answer of answers) {
+    peer.trouble = (_, response) => response.writeHead(200, { 'content-type': 'application/json' }).end(answer)
+    for (const call of [() => manager.getPrompt('greeting'), () => manager.getPrompts(['greeting'])]) {
+      t.equal(await codeOf(call()), 'client.not_promptsync', answer.slice(0, 60))
+    }
+  }
+  const hostile = plan.replace('"config":{}', '"config":{"__proto__":{"polluted":1}},"__proto__":{"polluted":1}')
+  peer.trouble = (_, response) => response.writeHead(200, { 'content-type': 'application/json' }).end(hostile)
+  const prompt = await manager.getPrompt('greeting', { tags: { ['__proto__']: 'polluted' } })
+  prompt.toOpenAI({ ['__proto__']: { polluted: 1 } })
+  t.equal(({} as { polluted?: unknown }).polluted, undefined)
+})
+
+t.test('a call lets go of the signal that it was given', async (t) => {
+  const { url } = await startPlanPeer(t)
+  const { signal } = new AbortController()
+  const connection = { url, token, project: null, timeoutMs: 5_000, fetch }
+  for (const path of ['/prompts/greeting/production/plan', '/prompts/none/production/plan']) {
+    await codeOf(callApi(connection, { path, signal }))
+  }
+  t.equal(getEventListeners(signal, 'abort').length, 0)
+  t.equal(await codeOf(callApi(connection, { path: '/', signal: AbortSignal.abort() })), 'client.aborted')
 })

@@ -175,6 +175,19 @@ t.test('whoever has seen one prompt of a new release gets no other one of the ol
   t.ok(newest > 20, `${newest} releases, ${peer.received()} calls`)
 })
 
+t.test('what another process wrote to the disk before an alias moved is not served after what was answered since', async (t) => {
+  const peer = await startPlanPeer(t, { one: 'Old.', two: 'Old.' })
+  const options = { url: peer.url, token: 'ps_secret', cacheDir: await makeDirectory(t) }
+  const other = createManager(t, options)
+  await other.getPrompt('two')
+  await other.close()
+  peer.release = 'r2'
+  for (const name of ['one', 'two']) peer.contents.set(name, 'New.')
+  const manager = createManager(t, options)
+  t.match(await manager.getPrompt('one'), { servedFrom: 'network', release: 'r2' })
+  t.match(await manager.getPrompt('two'), { servedFrom: 'network', release: 'r2', content: 'New.' })
+})
+
 t.test('a version is confirmed once a day, and a purge reaches it then', async (t) => {
   const { options, push, call } = await project('purged')
   await push({ name: 'secret', content: 'Something that leaked.' })

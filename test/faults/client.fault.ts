@@ -14,6 +14,8 @@ import { mountSmallDisk } from './helpers/small-disk.js'
 const root = await buildPackage(t)
 const clientFile = await bundleClient()
 const deadlineMs = 30_000
+/** For tests that leave it alone. */
+const lasting = await servePromptsync(t, root, { env: { PROMPTSYNC_DATA_DIR: await makeDataDirectory(t) } })
 
 async function bundleClient(): Promise<string> {
   const outfile = join(await makeDirectory(t), 'client.mjs')
@@ -108,8 +110,7 @@ t.test(
 t.test(
   'a network that swallows everything costs a call its timeout at most, and nothing where there is something in memory',
   async (t) => {
-    const server = await servePromptsync(t, root, { env: { PROMPTSYNC_DATA_DIR: await makeDataDirectory(t) } })
-    const proxy = await startFaultProxy(t, server.url)
+    const proxy = await startFaultProxy(t, lasting.url)
     const manager = createManager({ url: proxy.url, timeoutMs: 500, refreshIntervalMs: 50, cacheStrategy: { memoryTtlMs: 100 } })
     await manager.push({
       alias: 'production',
@@ -146,14 +147,13 @@ t.test(
 
 t.test('a full disk fails no call, and is used again when there is room', async (t) => {
   const disk = await mountSmallDisk(t, 8)
-  const server = await servePromptsync(t, root, { env: { PROMPTSYNC_DATA_DIR: await makeDataDirectory(t) } })
-  const setup = createManager({ url: server.url })
+  const setup = createManager({ url: lasting.url })
   const content = 'x'.repeat(200_000)
-  const prompts = ['one', 'two'].map((name) => ({ name, content }))
+  const prompts = ['large-one', 'large-two'].map((name) => ({ name, content }))
   await setup.push({ alias: 'production', prompts })
-  const options = { url: server.url, token: adminKey, cacheDir: join(disk.path, 'cache'), cacheStrategy: { fileTtlMs: 1e9 } }
+  const options = { url: lasting.url, token: adminKey, cacheDir: join(disk.path, 'cache'), cacheStrategy: { fileTtlMs: 1e9 } }
   const read = `
-    const prompts = [await manager.getPrompt('one'), await manager.getPrompt('two')]
+    const prompts = [await manager.getPrompt('large-one'), await manager.getPrompt('large-two')]
     await manager.close()
     console.log(JSON.stringify({ from: prompts.map(({ servedFrom }) => servedFrom), isWhole: prompts.every(({ content }) => content.length === 200_000), errors }))`
   await disk.fill(100_000)

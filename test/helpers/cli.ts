@@ -1,19 +1,20 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { existsSync, writeFileSync } from 'node:fs'
 import { mkdir, mkdtemp, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import { packageRoot } from '../../src/lib/package-root.js'
-import type { Teardown } from './service.js'
+import type { Service, Teardown } from './service.js'
 
 /** What a command ended with. */
 export type Ran = { code: number | null; stdout: string; stderr: string }
 
 export type RunOptions = {
   env?: Record<string, string>
-  /** What it reads from stdin, which is no terminal; none closes it at once. */
-  stdin?: string
+  /** What it reads from stdin, which is no terminal; none closes it at once, null leaves it open. */
+  stdin?: string | null
   cwd?: string
   /** Told as soon as the process is there, to signal it say. */
   started?: (child: ReturnType<typeof spawn>) => void
@@ -78,10 +79,9 @@ export async function openShell(t: Teardown, env: Record<string, string> = {}): 
       })
     },
     async write(files) {
-      for (const [path, content] of Object.entries(files)) {
-        await mkdir(dirname(join(directory, path)), { recursive: true })
-        await writeFile(join(directory, path), content)
-      }
+      for (const folder of new Set(Object.keys(files).map((path) => dirname(path))))
+        await mkdir(join(directory, folder), { recursive: true })
+      for (const [path, content] of Object.entries(files)) writeFileSync(join(directory, path), content)
     },
   }
 }
@@ -94,7 +94,7 @@ function runProcess(command: string, args: string[], { cwd, env, stdin, started 
   child.stdin.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })
-  child.stdin.end(stdin ?? '')
+  if (stdin !== null) child.stdin.end(stdin ?? '')
   started?.(child)
   return new Promise((resolve, reject) => {
     child.on('error', reject)
@@ -105,4 +105,27 @@ function runProcess(command: string, args: string[], { cwd, env, stdin, started 
 /** What the environment tells a command of a service. */
 export function serviceEnv({ url }: { url: string }, token: string): Record<string, string> {
   return { PROMPTSYNC_URL: url, PROMPTSYNC_TOKEN: token }
+}
+
+/** A service as one project of it is seen, with a command line that has a key for nothing else. */
+export type ProjectShell = { service: Service; slug: string; shell: Shell }
+
+/** Makes a project on a service that tests share: a service of its own takes each of them a second to start. */
+export async function openProject(t: Teardown, shared: Service): Promise<ProjectShell> {
+  const slug = `p-${randomUUID()}`
+  await shared.call('/projects', { body: { slug } })
+  const { secret: key } = await shared.createKey({ name: slug, project: slug, scopes: ['admin'] })
+  const service: Service = {
+    ...shared,
+    adminKey: key,
+    call: (path, options) => shared.call(path, { key, ...options }),
+    push: (body, options) => shared.push(body, { key, ...options }),
+  }
+  return { service, slug, shell: await openShell(t, serviceEnv(shared, key)) }
+}
+
+/** The words behind `promptsync` of the command that a line of `Undo:` names. It must hold no quotes. */
+export function undoOf(stderr: string): string[] {
+  const [, line = ''] = /^Undo: promptsync (.*)$/m.exec(stderr) ?? []
+  return line.split(' ')
 }

@@ -1,5 +1,9 @@
 import type { Command } from 'commander'
 import { PromptsyncError } from '../../client/problem.js'
+import type { Context } from '../context.js'
+import { CliError } from '../exit-codes.js'
+import { groups } from '../groups.js'
+import { action, type Outcome } from '../run.js'
 import {
   type Alias,
   aliasPath,
@@ -11,17 +15,13 @@ import {
   requireAlias,
   shareOf,
   targetOf,
-} from '../aliases.js'
-import type { AnswerOf } from '../api.js'
-import { commandLine } from '../command-line.js'
-import { requireYes } from '../confirm.js'
-import type { Context } from '../context.js'
-import { CliError } from '../exit-codes.js'
-import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { addLimitOption, type LimitOption, readList, timeCell } from '../lists.js'
-import { action, type Outcome } from '../run.js'
-import { type Told, tell } from '../tell.js'
+} from '../server/aliases.js'
+import type { AnswerOf } from '../server/api.js'
+import { addLimitOption, type LimitOption, readList, timeCell } from '../server/lists.js'
+import { commandLine } from '../terminal/command-line.js'
+import { requireYes } from '../terminal/confirm.js'
+import { examples } from '../terminal/help-text.js'
+import { type Told, tell } from '../terminal/tell.js'
 
 type SetOptions = { version?: string; prompt?: string; reason?: string; ifRevision?: string; dryRun?: boolean }
 type PromptOption = { prompt?: string }

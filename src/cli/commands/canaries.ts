@@ -1,15 +1,25 @@
 import type { Command } from 'commander'
-import { type Alias, matching, nameOf, pinOption, pinWords, reasonOption, requireAlias, shareOf, targetOf } from '../aliases.js'
-import type { AnswerOf } from '../api.js'
-import { commandLine } from '../command-line.js'
 import type { Context } from '../context.js'
 import { CliError } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { addLimitOption, type LimitOption, readList, timeCell } from '../lists.js'
-import { pathSegment } from '../path-segment.js'
 import { action, type Outcome } from '../run.js'
-import { type Told, tell } from '../tell.js'
+import {
+  type Alias,
+  matching,
+  nameOf,
+  pinOption,
+  pinWords,
+  reasonOption,
+  requireAlias,
+  shareOf,
+  targetOf,
+} from '../server/aliases.js'
+import type { AnswerOf } from '../server/api.js'
+import { addLimitOption, type LimitOption, readList, timeCell } from '../server/lists.js'
+import { pathSegment } from '../server/path-segment.js'
+import { commandLine } from '../terminal/command-line.js'
+import { examples } from '../terminal/help-text.js'
+import { type Told, tell } from '../terminal/tell.js'
 
 type Canary = AnswerOf<'setCanary'>
 type PromptOption = { prompt?: string }

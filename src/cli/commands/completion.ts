@@ -1,7 +1,7 @@
 import { Argument, type Command } from 'commander'
-import type { Shell } from '../completion.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
+import type { Shell } from '../terminal/completion.js'
+import { examples } from '../terminal/help-text.js'
 import { helpTopics } from './help-topics.js'
 
 const shells: Shell[] = ['bash', 'zsh', 'fish']
@@ -23,7 +23,7 @@ export function addCompletionCommand(program: Command): void {
       ),
     )
     .action(async (shell: Shell) => {
-      const { completionScript } = await import('../completion.js')
+      const { completionScript } = await import('../terminal/completion.js')
       process.stdout.write(completionScript(shell, program, Object.keys(helpTopics)))
     })
 }

@@ -1,17 +1,18 @@
 import { type Command, Option } from 'commander'
 import type { PromptDiff } from '../../lib/diff/prompt-diff.js'
-import type { AnswerOf } from '../api.js'
 import type { Context } from '../context.js'
-import { counted } from '../counted.js'
-import { localRef } from '../diffables.js'
 import { CliError, type ExitCode, exitCodes } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { diffAll, diffOne, type LocalOptions, usualRef } from '../local-diff.js'
-import { pathSegment } from '../path-segment.js'
-import { addRefOptions, type GivenRefs, type RefOptions, refsOf } from '../ref-options.js'
+import { localRef } from '../local/diffables.js'
+import { diffAll, diffOne, type LocalOptions, usualRef } from '../local/local-diff.js'
+import { addRefOptions, type GivenRefs, type RefOptions, refsOf } from '../options/ref-options.js'
+import { addTemplateOption } from '../options/template-option.js'
 import { action, type Outcome } from '../run.js'
-import { addTemplateOption } from '../template-option.js'
+import type { AnswerOf } from '../server/api.js'
+import { pathSegment } from '../server/path-segment.js'
+import { counted } from '../terminal/counted.js'
+import { examples } from '../terminal/help-text.js'
+import { visible } from '../terminal/visible.js'
 
 type Format = 'unified' | 'json' | 'html'
 type DiffOptions = LocalOptions & RefOptions & { format?: Format; exitCode?: boolean; stat?: boolean }
@@ -177,10 +178,11 @@ function pageOrUnified(format: Format, text: string | null): Pick<Result, 'page'
 async function show({ output }: Context, { diffs, json, title, page, unified }: Result, format: Format | 'stat'): Promise<void> {
   if (format === 'json') return output.json(json)
   if (format === 'html') return output.data(page ?? (await import('../../lib/diff/html.js')).htmlDiff(title, diffs))
-  const { paintedDiff, paintedLines, statRows } = await import('../diff-text.js')
+  const { paintedDiff, paintedLines, statRows } = await import('../terminal/diff-text.js')
   if (format === 'stat') return output.table(['prompt', 'change', 'added', 'removed'], await statRows(diffs))
   const isPlain = output.paint('bold', 'x') === 'x'
   if (!isPlain)
     return output.data(unified === undefined ? await paintedDiff(diffs, output.paint) : paintedLines(unified, output.paint))
-  output.data(unified ?? (await import('../../lib/diff/unified.js')).unifiedDiff(diffs))
+  const text = unified ?? (await import('../../lib/diff/unified.js')).unifiedDiff(diffs)
+  output.data(output.isTerminal ? visible(text) : text)
 }

@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
-import type { AnswerOf } from '../api.js'
 import type { Context } from '../context.js'
 import { CliError } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { pathSegment } from '../path-segment.js'
-import { factsLine, messagesText, showText, usualRef } from '../prompt-text.js'
+import { addSubjectOptions, type SubjectOptions } from '../options/subject-options.js'
 import { action, type Outcome } from '../run.js'
-import { addSubjectOptions, type SubjectOptions } from '../subject-options.js'
+import type { AnswerOf } from '../server/api.js'
+import { pathSegment } from '../server/path-segment.js'
+import { examples } from '../terminal/help-text.js'
+import { factsLine, messagesText, showText, usualRef } from '../terminal/prompt-text.js'
 
 type GetOptions = SubjectOptions & { text?: boolean }
 

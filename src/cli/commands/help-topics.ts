@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { didYouMean } from '../../lib/suggest.js'
 import { exitCodesHelp } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
+import { examples } from '../terminal/help-text.js'
 
 type Topic = { summary: string; text: string }
 

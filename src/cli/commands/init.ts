@@ -1,15 +1,16 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import type { Command } from 'commander'
-import { plainCommandLine, shellWord } from '../command-line.js'
 import type { Context } from '../context.js'
 import { CliError } from '../exit-codes.js'
-import { askGit, gitRoot } from '../git.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { examplePrompt, settingsFile, workflowFile, workflowPath } from '../init-files.js'
-import type { FoundProject } from '../project.js'
+import { askGit, gitRoot } from '../local/git.js'
+import { examplePrompt, settingsFile, workflowFile, workflowPath } from '../local/init-files.js'
+import type { FoundProject } from '../local/project.js'
+import { writeWholeFile } from '../local/whole-file.js'
 import { action, type Outcome } from '../run.js'
+import { plainCommandLine, shellWord } from '../terminal/command-line.js'
+import { examples } from '../terminal/help-text.js'
 
 type InitOptions = { path?: string; force?: boolean }
 
@@ -90,7 +91,7 @@ function mainBranch(root: string): string {
 function write({ path, content }: Planned): void {
   try {
     mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, content)
+    writeWholeFile(path, content)
   } catch (error) {
     throw new CliError(`${path} cannot be written: ${(error as Error).message}`, { cause: error })
   }

@@ -1,16 +1,16 @@
 import { type Command, Option } from 'commander'
 import { scopes } from '../../lib/access.js'
-import type { AnswerOf } from '../api.js'
-import { optionWords, plainCommandLine } from '../command-line.js'
-import { requireYes } from '../confirm.js'
 import type { Context } from '../context.js'
 import { CliError } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { addLimitOption, type LimitOption, readGlobalList, readList, timeCell } from '../lists.js'
-import { pathSegment } from '../path-segment.js'
+import { toSeconds } from '../options/time-spans.js'
 import { action, type Outcome } from '../run.js'
-import { toSeconds } from '../time-spans.js'
+import type { AnswerOf } from '../server/api.js'
+import { addLimitOption, type LimitOption, readGlobalList, readList, timeCell } from '../server/lists.js'
+import { pathSegment } from '../server/path-segment.js'
+import { optionWords, plainCommandLine } from '../terminal/command-line.js'
+import { requireYes } from '../terminal/confirm.js'
+import { examples } from '../terminal/help-text.js'
 
 type Key = AnswerOf<'listKeys'>['items'][number]
 type NewKey = AnswerOf<'createKey'>

@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
-import type { AnswerOf } from '../api.js'
 import type { Context } from '../context.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { addLimitOption, type LimitOption, readList } from '../lists.js'
 import { action, type Outcome } from '../run.js'
+import type { AnswerOf } from '../server/api.js'
+import { addLimitOption, type LimitOption, readList } from '../server/lists.js'
+import { examples } from '../terminal/help-text.js'
 
 type Prompt = AnswerOf<'listPrompts'>['items'][number]
 type ListOptions = LimitOption & { search?: string; label?: string }

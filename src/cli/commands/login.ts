@@ -1,13 +1,14 @@
 import type { Command } from 'commander'
 import { PromptsyncError } from '../../client/problem.js'
-import { ask } from '../ask.js'
 import { addressKey, type Context, callServer, checkAddress, checkToken } from '../context.js'
 import { CliError, exitCodes } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { describeAccess, type KeyAccess, readKeyAccess } from '../key-access.js'
-import { loginFile, readLogins, writeLogins } from '../login-file.js'
 import { action, type Outcome } from '../run.js'
+import { describeAccess, type KeyAccess, readKeyAccess } from '../server/key-access.js'
+import { loginFile, readLogins, writeLogins } from '../server/login-file.js'
+import { ask } from '../terminal/ask.js'
+import { examples } from '../terminal/help-text.js'
+import { readInput } from '../terminal/read-input.js'
 
 /** `login` and `logout`: the key that is used where PROMPTSYNC_TOKEN is not set. */
 export function addLoginCommands(program: Command, outcome: Outcome): void {
@@ -81,22 +82,8 @@ function isReadableOnTheWay(url: string): boolean {
   return protocol === 'http:' && hostname !== 'localhost' && hostname !== '[::1]' && !hostname.startsWith('127.')
 }
 
-const maxStdinBytes = 10_000
-
-/** The first line of stdin. */
-async function readStdin({ stdin, signal }: Context): Promise<string> {
-  let text = ''
-  stdin.setEncoding('utf8')
-  const stop = () => stdin.destroy(new CliError('Interrupted.'))
-  signal.addEventListener('abort', stop, { once: true })
-  try {
-    for await (const chunk of stdin) {
-      text += chunk
-      if (text.length > maxStdinBytes) throw new CliError('What stdin holds is too long for a key.')
-    }
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
+async function readStdin(context: Context): Promise<string> {
+  const text = await readInput(context, { maxBytes: 10_000, tooLong: 'What stdin holds is too long for a key.' })
   return text.trim()
 }
 

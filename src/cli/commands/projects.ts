@@ -1,14 +1,14 @@
 import { type Command, Option } from 'commander'
-import type { AnswerOf } from '../api.js'
-import { optionWords, plainCommandLine } from '../command-line.js'
-import { requireYes } from '../confirm.js'
 import type { Context } from '../context.js'
 import { CliError } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { addLimitOption, type LimitOption, readGlobalList, timeCell } from '../lists.js'
-import { pathSegment } from '../path-segment.js'
 import { action, type Outcome } from '../run.js'
+import type { AnswerOf } from '../server/api.js'
+import { addLimitOption, type LimitOption, readGlobalList, timeCell } from '../server/lists.js'
+import { pathSegment } from '../server/path-segment.js'
+import { optionWords, plainCommandLine } from '../terminal/command-line.js'
+import { requireYes } from '../terminal/confirm.js'
+import { examples } from '../terminal/help-text.js'
 
 type Project = AnswerOf<'getProject'>
 type SettingOptions = { name?: string; publicRead?: string | boolean; scan?: string; defaultAlias?: string }

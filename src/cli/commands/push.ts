@@ -1,20 +1,20 @@
 import type { Command } from 'commander'
 import { PromptsyncError } from '../../client/problem.js'
-import { aliasPath } from '../aliases.js'
-import type { AnswerOf } from '../api.js'
-import { commandLine } from '../command-line.js'
 import type { Context } from '../context.js'
-import { counted } from '../counted.js'
 import { CliError, exitCodeOf, exitCodes } from '../exit-codes.js'
-import { countFindings, findingLines, inFiles } from '../findings.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { type LocalPrompts, readLocalPrompts } from '../local-prompts.js'
-import { type PushBody, type PushOptions, pushBody } from '../push-body.js'
-import { whileBusy } from '../repeat.js'
+import { type LocalPrompts, readLocalPrompts } from '../local/local-prompts.js'
+import { type PushBody, type PushOptions, pushBody } from '../local/push-body.js'
+import { addTemplateOption } from '../options/template-option.js'
 import { action, type Outcome } from '../run.js'
-import { type Told, tell } from '../tell.js'
-import { addTemplateOption } from '../template-option.js'
+import { aliasPath } from '../server/aliases.js'
+import type { AnswerOf } from '../server/api.js'
+import { whileBusy } from '../server/repeat.js'
+import { commandLine } from '../terminal/command-line.js'
+import { counted } from '../terminal/counted.js'
+import { countFindings, findingLines, inFiles } from '../terminal/findings.js'
+import { examples } from '../terminal/help-text.js'
+import { type Told, tell } from '../terminal/tell.js'
 
 type Pushed = AnswerOf<'push'>
 type Validation = AnswerOf<'validate'>
@@ -56,6 +56,7 @@ export function addPushCommand(program: Command, outcome: Outcome): void {
 async function runPush(context: Context, _args: string[], options: PushOptions): Promise<void> {
   const { output } = context
   const local = await readLocalPrompts(context, options)
+  refusePruneByFile(local, options)
   const body = await pushBody(context, local, options)
   const before = body.alias === undefined ? undefined : await findRelease(context, body.alias)
   output.progress(`Sending ${counted(local.files.length, 'file')} (${sizeText(local.sizeBytes)}) to ${context.server().url} …`)
@@ -67,6 +68,14 @@ async function runPush(context: Context, _args: string[], options: PushOptions):
   showResults(context, pushed)
   const told = body.dryRun ? dryOutcome(pushed) : outcomeOf(context, pushed, { before, isNew: status === 201 })
   tell(context, { ...told, warnings: pushed.warnings })
+}
+
+/** A file says nothing about those beside it. */
+function refusePruneByFile({ isFile }: LocalPrompts, { prune }: PushOptions): void {
+  if (isFile && prune)
+    throw new CliError('--prune would drop all prompts but that of the one file.', {
+      remedy: 'Name the folder of all prompts, or leave --prune out.',
+    })
 }
 
 function send(context: Context, body: PushBody) {
@@ -99,7 +108,9 @@ async function throwRefused(context: Context, { root }: LocalPrompts, body: Push
   if (!isAboutFiles || context.options.json) throw error
   const findings = await findingsOf(context, body)
   if (!findings.some(({ severity }) => severity === 'error')) throw error
-  for (const finding of findings) context.output.warn(findingLines(context, root, finding).trimEnd())
+  // Whether stdout takes colours says nothing of stderr.
+  const plain = { cwd: context.cwd, output: { paint: (_style: string, text: string) => text } }
+  for (const finding of findings) context.output.warn(findingLines(plain, root, finding).trimEnd())
   throw new CliError(`The push was refused, and nothing was stored: ${countFindings(findings)}.`, {
     remedy: 'Correct the files, and push again.',
     exitCode: exitCodeOf(error) === exitCodes.error ? exitCodes.error : exitCodes.invalid,

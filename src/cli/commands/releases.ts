@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
-import type { AnswerOf } from '../api.js'
 import type { Context } from '../context.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { addLimitOption, type LimitOption, readList, timeCell } from '../lists.js'
-import { pathSegment } from '../path-segment.js'
 import { action, type Outcome } from '../run.js'
+import type { AnswerOf } from '../server/api.js'
+import { addLimitOption, type LimitOption, readList, timeCell } from '../server/lists.js'
+import { pathSegment } from '../server/path-segment.js'
+import { examples } from '../terminal/help-text.js'
 
 type Release = AnswerOf<'listReleases'>['items'][number]
 type Snapshot = AnswerOf<'getRelease'>

@@ -1,15 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
-import type { AnswerOf } from '../api.js'
 import type { Context } from '../context.js'
 import { CliError } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { pathSegment } from '../path-segment.js'
-import { factsLine, messagesText, showText, usualRef } from '../prompt-text.js'
+import { addSubjectOptions, type SubjectOptions } from '../options/subject-options.js'
 import { action, type Outcome } from '../run.js'
-import { addSubjectOptions, type SubjectOptions } from '../subject-options.js'
+import type { AnswerOf } from '../server/api.js'
+import { pathSegment } from '../server/path-segment.js'
+import { examples } from '../terminal/help-text.js'
+import { factsLine, messagesText, showText, usualRef } from '../terminal/prompt-text.js'
+import { readInput } from '../terminal/read-input.js'
 
 type Variables = Record<string, unknown>
 type RenderOptions = SubjectOptions & { var?: Variables; vars?: string; strict?: boolean }
@@ -102,21 +103,9 @@ async function readVariablesFile({ cwd, signal }: Context, file: string): Promis
   }
 }
 
-async function readStdin({ stdin, signal }: Context): Promise<string> {
-  if (stdin.isTTY)
+async function readStdin(context: Context): Promise<string> {
+  if (context.stdin.isTTY)
     throw new CliError('The variables are to come from stdin, which is the terminal.', { remedy: 'Name a file, or pipe one in.' })
-  const stop = () => stdin.destroy()
-  signal.addEventListener('abort', stop, { once: true })
-  let text = ''
-  try {
-    stdin.setEncoding('utf8')
-    for await (const piece of stdin) {
-      text += piece
-      if (text.length > maxVariablesBytes)
-        throw new CliError(`stdin holds over ${maxVariablesBytes / 1024 ** 2} MiB.`, { remedy: 'Give less.' })
-    }
-    return text
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
+  const tooLong = `stdin holds over ${maxVariablesBytes / 1024 ** 2} MiB. Give less.`
+  return readInput(context, { maxBytes: maxVariablesBytes, tooLong })
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
 import type { Outcome } from '../run.js'
+import { examples } from '../terminal/help-text.js'
 
 /** What works on the database itself: each answers an exit code, or null while it goes on. */
 export type Launchers = {

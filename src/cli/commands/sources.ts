@@ -1,16 +1,13 @@
 import { type Command, Option } from 'commander'
 import { PromptsyncError } from '../../client/problem.js'
-import { type Alias, targetOf } from '../aliases.js'
-import type { AnswerOf } from '../api.js'
-import { commandLine, shellWord } from '../command-line.js'
-import { requireYes } from '../confirm.js'
 import type { Context } from '../context.js'
 import { CliError, type ExitCode, exitCodes } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { addLimitOption, type LimitOption, readList, timeCell } from '../lists.js'
-import { pathSegment } from '../path-segment.js'
 import { action, type Outcome } from '../run.js'
+import { type Alias, targetOf } from '../server/aliases.js'
+import type { AnswerOf } from '../server/api.js'
+import { addLimitOption, type LimitOption, readList, timeCell } from '../server/lists.js'
+import { pathSegment } from '../server/path-segment.js'
 import {
   lostSecrets,
   providerNames,
@@ -19,8 +16,11 @@ import {
   type SourceSettings,
   settingsOf,
   withoutSecrets,
-} from '../source-settings.js'
-import { type Told, tell } from '../tell.js'
+} from '../server/source-settings.js'
+import { commandLine, shellWord } from '../terminal/command-line.js'
+import { requireYes } from '../terminal/confirm.js'
+import { examples } from '../terminal/help-text.js'
+import { type Told, tell } from '../terminal/tell.js'
 
 type Source = AnswerOf<'getSource'>
 type Run = AnswerOf<'syncSource'>

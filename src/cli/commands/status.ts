@@ -2,11 +2,12 @@ import type { Command } from 'commander'
 import type { Context } from '../context.js'
 import type { ExitCode } from '../exit-codes.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { describeAccess } from '../key-access.js'
-import type { LocalChanges } from '../local-changes.js'
+import type { LocalChanges } from '../local/local-changes.js'
 import { action, type Outcome } from '../run.js'
-import type { State } from '../state.js'
+import { describeAccess } from '../server/key-access.js'
+import type { State, Trouble } from '../server/state.js'
+import { examples } from '../terminal/help-text.js'
+import { visible } from '../terminal/visible.js'
 
 /** `promptsync status`: where things stand. */
 export function addStatusCommand(program: Command, outcome: Outcome): void {
@@ -22,7 +23,7 @@ export function addStatusCommand(program: Command, outcome: Outcome): void {
 }
 
 async function showStatus(context: Context): Promise<ExitCode> {
-  const { exitCodeOfState, readState } = await import('../state.js')
+  const { exitCodeOfState, readState } = await import('../server/state.js')
   const state = await readState(context)
   if (context.options.json) context.output.json(withoutCodes(state))
   else for (const [label, ...lines] of describe(state)) showPart(context, label, lines)
@@ -38,7 +39,7 @@ const labelWidth = 10
 
 function showPart({ output }: Context, label: string, lines: string[]): void {
   const head = output.paint('bold', label.padEnd(labelWidth))
-  output.data(lines.map((line, index) => `${index === 0 ? head : ' '.repeat(labelWidth)}${line}\n`).join(''))
+  output.data(lines.map((line, index) => `${index === 0 ? head : ' '.repeat(labelWidth)}${visible(line)}\n`).join(''))
 }
 
 type Part = [label: string, ...lines: string[]]
@@ -49,7 +50,7 @@ function describe(state: State): Part[] {
     ['Server', ...serverLines(state)],
     ['Key', keyLine(state)],
     ['Project', projectLine(state)],
-    newest && !isSaid(newest, [key]) ? ['Newest', newestLine(newest)] : null,
+    newest && !isSaid(newest, [key]) ? ['Newest', ...newestLines(newest)] : null,
     aliases && !isSaid(aliases, [key, newest]) ? ['Aliases', ...aliasLines(aliases)] : null,
     ['Local', ...localLines(state)],
     ['Git', gitLine(state)],
@@ -77,16 +78,21 @@ function projectLine({ project: { slug, from } }: State): string {
   return slug === null ? from : `${slug} (from ${from})`
 }
 
-function newestLine(newest: NonNullable<State['newest']>): string {
-  if ('error' in newest) return newest.error
+/** What is wrong, and what to do about it. */
+function troubleLines({ error, remedy }: Trouble): string[] {
+  return remedy === null ? [error] : [error, remedy]
+}
+
+function newestLines(newest: NonNullable<State['newest']>): string[] {
+  if ('error' in newest) return troubleLines(newest)
   const { release } = newest
-  if (release === null) return 'there is no release yet'
+  if (release === null) return ['there is no release yet']
   const by = release.message === null ? '' : `: ${release.message.split('\n')[0]}`
-  return `${release.ref}, ${release.createdAt.slice(0, 16).replace('T', ' ')} UTC${by}`
+  return [`${release.ref}, ${release.createdAt.slice(0, 16).replace('T', ' ')} UTC${by}`]
 }
 
 function aliasLines(aliases: NonNullable<State['aliases']>): string[] {
-  if ('error' in aliases) return [aliases.error]
+  if ('error' in aliases) return troubleLines(aliases)
   if (aliases.items.length === 0) return ['there are none yet']
   const names = aliases.items.map(({ name, prompt }) => (prompt === null ? name : `${name} of ${prompt}`))
   const width = Math.max(...names.map((name) => name.length))
@@ -100,7 +106,7 @@ function aliasLines(aliases: NonNullable<State['aliases']>): string[] {
 const maxNames = 10
 
 function localLines({ local, newest }: State): string[] {
-  if ('error' in local) return [local.error]
+  if ('error' in local) return troubleLines(local)
   const { path, count, comparedWith, changed, added, missing } = local
   const there = `${count === 0 ? 'no prompts' : count === 1 ? '1 prompt' : `${count} prompts`} in ${path}`
   if (comparedWith === null && (newest === null || 'error' in newest)) return [`${there}, not compared`]

@@ -1,18 +1,18 @@
 import type { Command } from 'commander'
-import type { AnswerOf } from '../api.js'
-import { compatibleFindings, localSides, storedSides } from '../compatibility.js'
 import type { Context } from '../context.js'
-import { counted } from '../counted.js'
 import { CliError, type ExitCode, exitCodes } from '../exit-codes.js'
-import { countFindings, type Finding, findingLines, inFiles } from '../findings.js'
 import { groups } from '../groups.js'
-import { examples } from '../help-text.js'
-import { parseFiles } from '../local-diff.js'
-import { type LocalPrompts, readLocalPrompts } from '../local-prompts.js'
-import { addRefOptions, type GivenRefs, type RefOptions, refsOf } from '../ref-options.js'
-import { whileBusy } from '../repeat.js'
+import { compatibleFindings, localSides, storedSides } from '../local/compatibility.js'
+import { parseFiles } from '../local/local-diff.js'
+import { type LocalPrompts, readLocalPrompts } from '../local/local-prompts.js'
+import { addRefOptions, type GivenRefs, type RefOptions, refsOf } from '../options/ref-options.js'
+import { addTemplateOption, type TemplateOption } from '../options/template-option.js'
 import { action, type Outcome } from '../run.js'
-import { addTemplateOption, type TemplateOption } from '../template-option.js'
+import type { AnswerOf } from '../server/api.js'
+import { whileBusy } from '../server/repeat.js'
+import { counted } from '../terminal/counted.js'
+import { countFindings, type Finding, findingLines, inFiles } from '../terminal/findings.js'
+import { examples } from '../terminal/help-text.js'
 
 type ValidateOptions = TemplateOption & RefOptions & { path?: string; strict?: boolean; offline?: boolean }
 
@@ -67,7 +67,7 @@ async function compare(context: Context, ref: string, { files }: LocalPrompts, o
 }
 
 async function checkAlone(context: Context, local: LocalPrompts, options: ValidateOptions): Promise<Finding[]> {
-  const { checkOffline } = await import('../offline-check.js')
+  const { checkOffline } = await import('../local/offline-check.js')
   return checkOffline(context, local, options)
 }
 

@@ -11,9 +11,12 @@ export type FormattedPrompt = {
   config: Record<string, unknown>
 }
 
+/** In the form of Chat Completions. Types that an application has for it are taken, too: a call of tools has no content there. */
+type FollowingMessage = RenderedMessage | { role: string; content?: unknown }
+
 export type RequestOptions = {
   /** What follows the prompt: the conversation so far, in the form of Chat Completions. It is sent as it is, never rendered. */
-  messages?: readonly RenderedMessage[]
+  messages?: readonly FollowingMessage[]
 }
 
 /** A call of a tool in a message of an assistant. */
@@ -26,7 +29,7 @@ export type Call = { id: string; name: string; arguments: string }
 export function conversationOf(prompt: FormattedPrompt, { messages: following = [] }: RequestOptions): RenderedMessage[] {
   const { type, text = '', messages = [], config } = prompt
   const role = readSettings(config).text('role') ?? 'system'
-  return [...(type === 'text' ? [{ role, content: text }] : messages), ...following]
+  return [...(type === 'text' ? [{ role, content: text }] : messages), ...(following as readonly RenderedMessage[])]
 }
 
 /** Instructions for the model, under either of the names that they have. */
