@@ -7,7 +7,7 @@ import { openShell, serviceEnv } from '../helpers/cli.js'
 import { startService, type Teardown } from '../helpers/service.js'
 
 // Starting processes is mostly waiting.
-t.jobs = 3
+t.jobs = 2
 
 const key = `ps_${'x'.repeat(43)}`
 

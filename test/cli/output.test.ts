@@ -6,7 +6,7 @@ import { bin, openShell, serviceEnv } from '../helpers/cli.js'
 import { startService } from '../helpers/service.js'
 
 // Starting processes is mostly waiting.
-t.jobs = 3
+t.jobs = 2
 
 const escapeCode = '\u001b'
 

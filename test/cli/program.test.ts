@@ -5,7 +5,7 @@ import { commandParts } from '../../src/cli/program.js'
 import { openShell, type Shell } from '../helpers/cli.js'
 
 // Starting processes is mostly waiting.
-t.jobs = 3
+t.jobs = 2
 
 /** Ends of commands that need no server. */
 async function each(t: Test, shell: Shell, cases: [line: string, code: number, says: RegExp][]): Promise<void> {

@@ -5,7 +5,7 @@ import t from 'tap'
 import { openShell, type Shell } from '../helpers/cli.js'
 
 // Starting processes is mostly waiting.
-t.jobs = 3
+t.jobs = 2
 
 type Found = { slug: string | null; from: string; isGuess: boolean; settingsFile: string | null }
 

@@ -8,7 +8,7 @@ import { startService } from '../helpers/service.js'
 import { until } from '../helpers/until.js'
 
 // Starting processes is mostly waiting.
-t.jobs = 3
+t.jobs = 2
 
 const secret = 'ps_typed_by_hand_and_shown_nowhere'
 const answerTimeoutMs = 20_000

@@ -14,7 +14,7 @@ import { until } from '../helpers/until.js'
 import { listen } from '../providers/helpers/http-peer.js'
 import { createManager, noting } from './helpers/manager.js'
 
-const env = { PROMPTSYNC_MAX_STALENESS: '200ms' }
+const env = { PROMPTSYNC_MAX_STALENESS: '1s' }
 const service = await startService(t, { env })
 const { url, adminKey: token } = service
 const deadlineMs = 10_000

@@ -11,7 +11,7 @@ import { type Service, startService, type Teardown } from '../helpers/service.js
 
 const deadlineMs = 10_000
 const origin = 'https://app.example.com'
-const env = { PROMPTSYNC_MAX_STALENESS: '200ms', PROMPTSYNC_CORS_ORIGINS: origin }
+const env = { PROMPTSYNC_MAX_STALENESS: '1s', PROMPTSYNC_CORS_ORIGINS: origin }
 const service = await startService(t, { env })
 /** Another instance on the same database, which hears of nothing but by asking. */
 const second = await startService(t, { env, connection: service.deps.connection, clock: service.clock })
