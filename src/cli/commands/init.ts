@@ -116,7 +116,8 @@ function report(context: Context, project: FoundProject, { wanted, kept, overwri
 function nextCommands({ server }: Context, { slug }: FoundProject): string[] {
   return [
     ...(server().token === null ? ['promptsync login'] : []),
-    ...(slug === null ? [] : [plainCommandLine('project', 'create', slug)]),
+    // The project `default` is there from the first start.
+    ...(slug === null || slug === 'default' ? [] : [plainCommandLine('project', 'create', slug)]),
     'promptsync validate',
     'promptsync push',
     'promptsync alias set production --version $(promptsync version get dev)',
