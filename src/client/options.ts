@@ -218,8 +218,7 @@ function readFlag(given: unknown, option: string, otherwise: boolean): boolean {
   throw invalidOption(option, 'must be true or false.')
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: any function will do.
-function readFunction<Wanted extends (...parts: any[]) => unknown>(
+function readFunction<Wanted extends (...parts: never[]) => unknown>(
   given: Wanted | undefined,
   option: string,
 ): Wanted | undefined {

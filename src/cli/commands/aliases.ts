@@ -12,6 +12,7 @@ import {
   pinOption,
   pinWords,
   reasonOption,
+  requestMove,
   requireAlias,
   shareOf,
   targetOf,
@@ -219,15 +220,7 @@ async function rollbackAlias(
   [name = '']: string[],
   options: PromptOption & { reason?: string },
 ): Promise<void> {
-  const { prompt, reason } = options
-  const before = await requireAlias(context, name, prompt)
-  const { body: after } = await context.api<AnswerOf<'rollbackAlias'>>({
-    method: 'POST',
-    path: `${aliasPath(name)}/rollback`,
-    query: { prompt },
-    headers: matching(before.revision),
-    body: { reason },
-  })
+  const { before, after } = await requestMove<'rollbackAlias'>(context, { name, path: `${aliasPath(name)}/rollback` }, options)
   if (context.options.json) return context.output.json(after)
   tell(context, toldRollback(context, before, after))
 }

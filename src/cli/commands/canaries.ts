@@ -10,6 +10,7 @@ import {
   pinOption,
   pinWords,
   reasonOption,
+  requestMove,
   requireAlias,
   shareOf,
   targetOf,
@@ -158,15 +159,7 @@ async function promoteCanary(
   [name = '']: string[],
   options: PromptOption & { reason?: string },
 ): Promise<void> {
-  const { prompt, reason } = options
-  const before = await requireAlias(context, name, prompt)
-  const { body: after } = await context.api<AnswerOf<'promoteCanary'>>({
-    method: 'POST',
-    path: `${canaryPath(name)}/promote`,
-    query: { prompt },
-    headers: matching(before.revision),
-    body: { reason },
-  })
+  const { before, after } = await requestMove<'promoteCanary'>(context, { name, path: `${canaryPath(name)}/promote` }, options)
   if (context.options.json) return context.output.json(after)
   const next = [`Undo: ${commandLine(context, 'alias', 'rollback', after.name, ...pinWords(after.prompt))}`]
   if (before.canary) next.push(`And for the canary: ${startLine(context, before, before.canary)}`)

@@ -47,3 +47,14 @@ export function pinWords(prompt: string | null): string[] {
 export function matching(revision: number | null | undefined): Record<string, string | null> {
   return { 'if-match': revision === null || revision === undefined ? null : `"${revision}"` }
 }
+
+/** Asks for a move of an alias as it is now, by a path that says which: whoever changed it since it was looked at wins. */
+export async function requestMove<Operation extends 'rollbackAlias' | 'promoteCanary'>(
+  context: Context,
+  { name, path }: { name: string; path: string },
+  { prompt, reason }: { prompt?: string; reason?: string },
+): Promise<{ before: Alias; after: AnswerOf<Operation> }> {
+  const before = await requireAlias(context, name, prompt)
+  const call = { method: 'POST', path, query: { prompt }, headers: matching(before.revision), body: { reason } } as const
+  return { before, after: (await context.api<AnswerOf<Operation>>(call)).body }
+}
