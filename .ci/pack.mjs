@@ -83,7 +83,8 @@ async function pack(temporary) {
 }
 
 function checkFiles(files) {
-  for (const file of files.toSorted()) say(`  ${file}`)
+  const folders = files.map((file) => dirname(file).split('/').slice(0, 2).join('/'))
+  for (const folder of [...new Set(folders)].toSorted()) say(`  ${folder}: ${folders.filter((name) => name === folder).length}`)
   const unexpected = files.filter((file) => !allowed.some((pattern) => pattern.test(file)))
   expect(unexpected.length === 0, `These do not belong into the package: ${unexpected.join(', ')}`)
   const migrations = readdirSync(join(project, 'prisma', 'migrations'), { withFileTypes: true })
