@@ -6,6 +6,7 @@ import { type Findings, toMarkdown } from './lib/table.js'
 import { aliasMove } from './rows/alias-move.js'
 import { bothMiss } from './rows/both-miss.js'
 import { client } from './rows/client.js'
+import { command } from './rows/command.js'
 import { hotMove } from './rows/hot-move.js'
 import { l1Hit } from './rows/l1-hit.js'
 import { largeSet } from './rows/large.js'
@@ -35,6 +36,7 @@ const rows: Row[] = [
   scaling,
   sourceSync,
   push,
+  command,
   client,
 ]
 

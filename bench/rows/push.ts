@@ -1,5 +1,6 @@
 import { openShell, serviceEnv } from '../../test/helpers/cli.js'
 import { ask, makeDatabase, startInstance } from '../lib/stage.js'
+import { median, timed } from '../lib/statistics.js'
 import { judge, milliseconds } from '../lib/table.js'
 import type { Row } from './row.js'
 
@@ -57,14 +58,4 @@ export const push: Row = {
 async function runPush({ promptsync }: Awaited<ReturnType<typeof openShell>>, project: string): Promise<void> {
   const { code, stderr } = await promptsync(['push', '--project', project])
   if (code !== 0) throw new Error(`The push ended with ${code}: ${stderr}`)
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const started = performance.now()
-  await work()
-  return performance.now() - started
-}
-
-function median(values: number[]): number {
-  return values.sort((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0
 }

@@ -5,12 +5,15 @@ import type { StaleServed } from '../../src/client/options.js'
 import { PromptsyncError } from '../../src/client/problem.js'
 import { makeDirectory } from '../helpers/process.js'
 import { until } from '../helpers/until.js'
-import { createManager, handClock } from './helpers/manager.js'
+import { createManager, handClock, noting } from './helpers/manager.js'
 import { cut, html, problem, startPlanPeer } from './helpers/plan-peer.js'
 
 const token = 'ps_secret'
 const minuteMs = 60_000
 const dayMs = 86_400_000
+
+/** Time enough for a busy machine to answer in, and for one timeout to be told from two. */
+const timeoutMs = 1_500
 
 const codeOf = (work: Promise<unknown>): Promise<string> =>
   work.then(
@@ -21,7 +24,7 @@ const codeOf = (work: Promise<unknown>): Promise<string> =>
 t.test('whoever answers in a service’s place is told apart, and a fallback serves in spite of it', async (t) => {
   const peer = await startPlanPeer(t)
   const errors: string[] = []
-  const manager = createManager(t, { url: peer.url, token, timeoutMs: 300, onError: ({ code }) => errors.push(code) })
+  const manager = createManager(t, { url: peer.url, token, onError: ({ code }) => errors.push(code) })
   const troubles = [
     ['client.not_promptsync', html],
     ['client.unreachable', cut],
@@ -34,7 +37,6 @@ t.test('whoever answers in a service’s place is told apart, and a fallback ser
       'client.not_promptsync',
       (_: unknown, response: any) => response.writeHead(200, { 'content-type': 'application/json' }).end('{"name":1}'),
     ],
-    ['client.timeout', () => undefined],
   ] as const
   for (const [code, trouble] of troubles) {
     peer.trouble = trouble
@@ -51,30 +53,30 @@ t.test('whoever answers in a service’s place is told apart, and a fallback ser
     troubles.map(([code]) => code),
     'each answer in place of another is told of',
   )
+  peer.trouble = () => undefined
+  const hurried = createManager(t, { url: peer.url, token, timeoutMs: 50 })
+  t.equal(await codeOf(hurried.getPrompt('greeting')), 'client.timeout')
+  t.match(await hurried.getPrompt('greeting', { fallback: 'Sorry.' }), { servedFrom: 'fallback', content: 'Sorry.' })
   peer.trouble = null
   t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', content: 'Hello!', isStale: false })
 })
 
-t.test(
-  'a black hole costs no more than the timeout, once: while nobody answers, who has another answer gets it at once',
-  async (t) => {
-    const peer = await startPlanPeer(t)
-    peer.stall()
-    const manager = createManager(t, { url: peer.url, token, timeoutMs: 200 })
-    const startedAt = performance.now()
-    t.equal((await manager.getPrompt('greeting', { fallback: 'Sorry.' })).content, 'Sorry.')
-    const first = performance.now() - startedAt
-    t.ok(first >= 190 && first < 1_000, `${Math.round(first)} ms`)
-    for (let index = 0; index < 50; index += 1) await manager.getPrompt(`other-${index}`, { fallback: 'Sorry.' })
-    t.ok(performance.now() - startedAt - first < 200, 'the others did not wait')
-    t.equal(await codeOf(manager.getPrompt('greeting')), 'client.timeout', 'who has nothing else still asks')
-  },
-)
+t.test('a black hole costs the timeout once: while nobody answers, who has another answer gets it at once', async (t) => {
+  const peer = await startPlanPeer(t)
+  peer.stall()
+  const { fetch, sent } = noting()
+  const manager = createManager(t, { url: peer.url, token, timeoutMs: 50, fetch }, handClock())
+  t.equal((await manager.getPrompt('greeting', { fallback: 'Sorry.' })).content, 'Sorry.')
+  for (let index = 0; index < 50; index += 1) await manager.getPrompt(`other-${index}`, { fallback: 'Sorry.' })
+  t.equal(sent.length, 1, 'the others did not ask')
+  t.equal(await codeOf(manager.getPrompt('greeting')), 'client.timeout', 'who has nothing else still asks')
+  t.equal(sent.length, 2)
+})
 
 t.test('however many aliases are too old, a black hole costs their callers one timeout', async (t) => {
   const peer = await startPlanPeer(t)
   const clock = handClock()
-  const manager = createManager(t, { url: peer.url, token, timeoutMs: 300 }, clock)
+  const manager = createManager(t, { url: peer.url, token, timeoutMs }, clock)
   const refs = Array.from({ length: 40 }, (_, index) => `alias-${index}`)
   await Promise.all(refs.map((ref) => manager.getPrompt('greeting', { ref })))
   peer.stall()
@@ -82,7 +84,7 @@ t.test('however many aliases are too old, a black hole costs their callers one t
   const startedAt = performance.now()
   const served = await Promise.all(refs.map((ref) => manager.getPrompt('greeting', { ref })))
   const tookMs = performance.now() - startedAt
-  t.ok(tookMs < 1_000, `${Math.round(tookMs)} ms`)
+  t.ok(tookMs < 2 * timeoutMs, `${Math.round(tookMs)} ms`)
   t.ok(served.every(({ servedFrom, isStale }) => servedFrom === 'memory' && isStale))
 })
 
@@ -97,7 +99,7 @@ t.test('hundreds of prompts at once take tens of calls at once, and a black hole
       underWay -= 1
     })
   }
-  const manager = createManager(t, { url: peer.url, token, timeoutMs: 2_000, fetch: counting })
+  const manager = createManager(t, { url: peer.url, token, fetch: counting })
   const found = await Promise.all(names.map((name) => manager.getPrompt(name)))
   t.same(
     found.map(({ content }) => content),
@@ -105,11 +107,11 @@ t.test('hundreds of prompts at once take tens of calls at once, and a black hole
   )
   t.ok(most > 4 && most <= 32, `${most} at once`)
   peer.stall()
-  const impatient = createManager(t, { url: peer.url, token, timeoutMs: 200 })
+  const impatient = createManager(t, { url: peer.url, token, timeoutMs })
   const startedAt = performance.now()
   const codes = new Set(await Promise.all(names.map((name) => codeOf(impatient.getPrompt(name)))))
   t.same([...codes], ['client.timeout'])
-  t.ok(performance.now() - startedAt < 1_000)
+  t.ok(performance.now() - startedAt < 2 * timeoutMs)
 })
 
 t.test('who asks for all to be renewed while that is being done waits for one more call, not for one each', async (t) => {

@@ -189,27 +189,27 @@ t.test('without a key one request draws one side for all of its prompts', async 
 t.test('no batch mixes two releases, however the alias moves while batches are read', async (t) => {
   const { move, fetchMany, fetchManyCold } = await makeMany()
   let isMoving = true
-  const counts = { batches: 0, moves: 0, releases: new Set<string>() }
+  const counts = { batches: 0, moves: 0 }
+  let newest = ''
   const read = async (ask: typeof fetchMany) => {
     while (isMoving) {
       const answer = await ask({ names: manyNames, ref: 'production' })
       if (answer.status !== 200 || answer.body.items.length !== manyNames.length) t.fail(answer.text)
       if (releasesOf(answer).join() !== answer.body.release) t.strictSame(releasesOf(answer), [answer.body.release])
-      counts.releases.add(answer.body.release)
+      newest = answer.body.release
       counts.batches += 1
     }
   }
   const readers = [read(fetchMany), read(fetchMany), read(fetchManyCold)]
   while (counts.moves < 6) {
-    const { batches } = counts
-    await move(counts.moves % 2 === 0 ? 'r2' : 'r1')
+    const release = counts.moves % 2 === 0 ? 'r2' : 'r1'
+    await move(release)
     counts.moves += 1
-    await until('another batch was answered', 10_000, () => counts.batches > batches)
+    await until('a batch of the release it moved to was answered', 10_000, () => newest === release)
   }
   isMoving = false
   await Promise.all(readers)
   t.comment(`${counts.batches} batches beside ${counts.moves} moves`)
-  t.strictSame([...counts.releases].sort(), ['r1', 'r2'])
 })
 
 t.test('a batch that is being loaded while the alias moves is of the release that it moved to', async (t) => {

@@ -1,8 +1,8 @@
-import { performance } from 'node:perf_hooks'
 import { BudgetExceeded, budgets } from '../../src/lib/template/budget.js'
 import { type CompiledTemplate, compileTemplate } from '../../src/lib/template/render.js'
 import { TemplateError } from '../../src/lib/template/template-error.js'
 import { OperationError } from '../../src/lib/template/values/values.js'
+import { stopwatch } from '../helpers/stopwatch.js'
 import { callsOf } from './engine.js'
 import type { PrototypeWatch } from './prototypes.js'
 import type { FuzzCase } from './sources.js'
@@ -46,10 +46,9 @@ function timed(name: string, call: () => unknown, one: FuzzCase): Outcome {
   let outcome: Outcome | undefined
   // Others use the machine as well: the fastest of several counts, by the clock or by the processor.
   for (let count = 0; count < tries && best > maxMs; count += 1) {
-    const [start, used] = [performance.now(), process.cpuUsage()]
+    const elapsedMs = stopwatch()
     outcome = attempt(name, call, one)
-    const { user, system } = process.cpuUsage(used)
-    best = Math.min(best, performance.now() - start, (user + system) / 1000)
+    best = Math.min(best, elapsedMs())
   }
   insist(best <= maxMs, `${name} takes ${best.toFixed(0)} ms`)
   return outcome as Outcome

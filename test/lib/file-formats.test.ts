@@ -4,6 +4,7 @@ import { AppError } from '../../src/errors.js'
 import { PushPrompt } from '../../src/features/push/push.schema.js'
 import { parsePromptFile } from '../../src/lib/files.js'
 import { runs } from '../helpers/runs.js'
+import { stopwatch } from '../helpers/stopwatch.js'
 
 const where = 'files[0]'
 /** A reference as Prompty writes it. */
@@ -453,7 +454,7 @@ t.test('the limits of YAML hold for front matter and prompt files', async (t) =>
 
 t.test('a hostile body is split in no more time than its size deserves', async (t) => {
   const size = 250_000
-  const startedAt = performance.now()
+  const elapsedMs = stopwatch()
   for (const unit of [
     '{#',
     '{% if a %}',
@@ -470,7 +471,7 @@ t.test('a hostile body is split in no more time than its size deserves', async (
     '{{ role',
   ])
     parsePromptFile('a.prompty', unit.repeat(size / unit.length), where)
-  t.ok(performance.now() - startedAt < 2_000)
+  t.ok(elapsedMs() < 2_000)
 })
 
 /** Files of pieces that the formats give a meaning to. */

@@ -3,6 +3,7 @@ import t from 'tap'
 import { AppError } from '../../src/errors.js'
 import { type FilePrompt, parsePromptFile } from '../../src/lib/files.js'
 import { runs } from '../helpers/runs.js'
+import { stopwatch } from '../helpers/stopwatch.js'
 
 const bom = '\ufeff'
 const where = 'files[3]'
@@ -329,10 +330,10 @@ t.test('a YAML bomb is refused quickly, whatever it expands to', async (t) => {
       { length: levels },
       (_, level) => `l${level}: &l${level} [${Array(width).fill(level === 0 ? 'lol' : `*l${level - 1}`)}]`,
     ).join('\n')
-  const startedAt = performance.now()
+  const elapsedMs = stopwatch()
   for (const bomb of [grow(10, 9), grow(18, 10), grow(60, 3), grow(3, 60)])
     checkInvalid(t, 'a.yaml', `content: x\n${bomb}\n`, /expands|alias|nested/)
-  t.ok(performance.now() - startedAt < 1_000)
+  t.ok(elapsedMs() < 1_000)
 })
 
 t.test('an alias used a few times is fine', async (t) => {

@@ -3,6 +3,7 @@ import { minimatch } from 'minimatch'
 import t from 'tap'
 import { compileGlob, globProblem } from '../../src/lib/glob.js'
 import { runs } from '../helpers/runs.js'
+import { stopwatch } from '../helpers/stopwatch.js'
 
 const fits = (pattern: string, path: string) => compileGlob(pattern)(path)
 
@@ -85,11 +86,11 @@ t.test('no pattern, however hostile, takes long for any path', async (t) => {
     `${'[a-z]*'.repeat(49)}b`,
     `${'[!b]'.repeat(74)}b`,
   ]
-  const startedAt = performance.now()
+  const elapsedMs = stopwatch()
   for (const pattern of patterns) {
     const matches = globProblem(pattern) === null ? compileGlob(pattern) : () => false
     for (const path of [long, deep, mixed]) t.equal(matches(path), false)
   }
   // They take some milliseconds; a pattern that is tried in all ways takes days.
-  t.ok(performance.now() - startedAt < 2_000)
+  t.ok(elapsedMs() < 2_000)
 })

@@ -13,6 +13,7 @@ import {
   slugPattern,
 } from '../../src/lib/names.js'
 import { runs } from '../helpers/runs.js'
+import { stopwatch } from '../helpers/stopwatch.js'
 
 const reserved = ['latest', 'builtin', 'versions', 'diff', 'render', 'plan', 'fetch', 'purge']
 
@@ -158,10 +159,10 @@ t.test('a name has at most 200 characters, counted as a reader does', async (t) 
 })
 
 t.test('refusing a hostile name takes no time', async (t) => {
-  const startedAt = performance.now()
+  const elapsedMs = stopwatch()
   for (const name of ['a'.repeat(5_000_000), `${'a-'.repeat(100)}!`, `${'a/'.repeat(100)}`, 'a.'.repeat(199)])
     t.notOk(isPromptName(name))
-  t.ok(performance.now() - startedAt < 200)
+  t.ok(elapsedMs() < 200)
 })
 
 t.test('slug makes nothing, or a segment of a name', async (t) => {

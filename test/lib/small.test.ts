@@ -13,6 +13,7 @@ import { didYouMean, suggest } from '../../src/lib/suggest.js'
 import { findUnstorable, joinPath, unstorableReason } from '../../src/lib/text.js'
 import { createWriteQueue, QueueFull } from '../../src/lib/write-queue.js'
 import { runs } from '../helpers/runs.js'
+import { stopwatch } from '../helpers/stopwatch.js'
 
 const base64url = (text: string) => Buffer.from(text).toString('base64url')
 
@@ -142,12 +143,12 @@ t.test('scan: prose, templates and harmless markup are not findings', async (t) 
 })
 
 t.test('scan: hostile texts of 256 KiB take no time', async (t) => {
-  const startedAt = performance.now()
+  const elapsedMs = stopwatch()
   for (const text of ['<a', '<a ', ' on', '<a on', '<scrip', 'javascript', '\n', '<a onaaaaaaaaaa    ', "<a '", '<']) {
     scanContent(text.repeat(Math.ceil((256 * 1024) / text.length)))
     scanContent(`<a ${text.repeat(Math.ceil((256 * 1024) / text.length))}`)
   }
-  t.ok(performance.now() - startedAt < 500, `${performance.now() - startedAt} ms`)
+  t.ok(elapsedMs() < 500, `${elapsedMs()} ms`)
 })
 
 t.test('secrets: a new key is ps_ and 43 base62 digits, never the same', async (t) => {

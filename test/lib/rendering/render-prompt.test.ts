@@ -11,6 +11,7 @@ import { type RenderRequest, renderPrepared, renderPrompt } from '../../../src/l
 import type { IncludedPrompt, IncludedPrompts } from '../../../src/lib/rendering/units.js'
 import { parseTemplate } from '../../../src/lib/template/parse.js'
 import { templateVariables } from '../../../src/lib/template/variables.js'
+import { stopwatch } from '../../helpers/stopwatch.js'
 
 const prompt = (fields: Partial<RenderablePrompt>): RenderablePrompt => ({
   type: fields.messages ? 'chat' : 'text',
@@ -231,11 +232,11 @@ t.test('all messages share one budget, and what fails is named with its message,
   t.match(error.findings[1], { line: 2, message: /line 2, column/ })
   const docs = Array.from({ length: 20_000 }, () => [1])
   const many = Array.from({ length: 500 }, () => ({ role: 'user', content: '{{ docs|length }}' }))
-  const start = performance.now()
+  const elapsedMs = stopwatch()
   t.same(renderPrompt(chat(many), { variables: { docs } }), {
     messages: many.map(({ role }) => ({ role, content: '20000' })),
   })
-  t.ok(performance.now() - start < 1_000, 'what is given is made a value once for all of them')
+  t.ok(elapsedMs() < 1_000, 'what is given is made a value once for all of them')
 })
 
 t.test('a prompt whose templates are too many together is refused, however they are divided', async (t) => {

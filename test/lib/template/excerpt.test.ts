@@ -3,6 +3,7 @@ import t from 'tap'
 import { excerptAt } from '../../../src/lib/template/excerpt.js'
 import { parseTemplate } from '../../../src/lib/template/parse.js'
 import { TemplateError } from '../../../src/lib/template/template-error.js'
+import { stopwatch } from '../../helpers/stopwatch.js'
 
 const lines = (...texts: string[]) => texts.join('\n')
 
@@ -92,7 +93,7 @@ t.test('an excerpt is short, in two lines, and its caret stands at the character
 })
 
 t.test('the largest sources make no excerpt slow or long', async (t) => {
-  const startedAt = performance.now()
+  const elapsedMs = stopwatch()
   for (const unit of ['x', '\n', '\r', '😀', '\ud800', ' ']) {
     const source = unit.repeat(262_144 / unit.length)
     for (const [line, column] of [
@@ -102,5 +103,5 @@ t.test('the largest sources make no excerpt slow or long', async (t) => {
     ] as const)
       t.ok(excerptAt(source, line, column).length <= 300)
   }
-  t.ok(performance.now() - startedAt < 1_000)
+  t.ok(elapsedMs() < 1_000)
 })

@@ -14,6 +14,7 @@ import {
   type Value,
 } from '../../../src/lib/template/values/values.js'
 import { runs } from '../../helpers/runs.js'
+import { stopwatch } from '../../helpers/stopwatch.js'
 import { expectedOf, failure, newContext, noArguments, outcomeOf, readCases, titleOf } from './jinja2-cases.js'
 
 const cases = readCases().filter(({ kind }) => kind === 'filter')
@@ -81,9 +82,9 @@ function doubled(depth: number): Value {
 
 for (const [name, run] of Object.entries(costly)) {
   t.test(`${name}: the budget ends it before anything large is made`, async (t) => {
-    const start = performance.now()
+    const elapsedMs = stopwatch()
     t.throws(run, BudgetExceeded)
-    t.ok(performance.now() - start < 500)
+    t.ok(elapsedMs() < 500)
   })
 }
 

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { compileTemplate, Given, renderTemplate } from '../../../src/lib/template/render.js'
 import { TemplateError } from '../../../src/lib/template/template-error.js'
+import { stopwatch } from '../../helpers/stopwatch.js'
 
 function render(source: string, variables: Record<string, unknown> = {}): string {
   return renderTemplate(compileTemplate(source), variables)
@@ -447,10 +448,10 @@ const exhausting: Record<string, string> = {
 
 t.test('what takes too much is ended, in little time', async (t) => {
   for (const [name, source] of Object.entries(exhausting)) {
-    const startedAt = performance.now()
+    const elapsedMs = stopwatch()
     t.equal(errorOf(() => render(source)).code, 'template.too_complex', name)
     // The bound only has to tell an end from none on a busy machine.
-    t.ok(performance.now() - startedAt < 1_000, name)
+    t.ok(elapsedMs() < 1_000, name)
   }
 })
 
@@ -462,9 +463,9 @@ t.test('a template of very many conditions is compiled in little time', async (t
     'one in another': `${'{% if v %}{% set a = 1 %}'.repeat(90)}${Array.from({ length: 1000 }, (_, i) => `{{ v${i} }}`).join('')}${'{% endif %}'.repeat(90)}`,
   }
   for (const [name, source] of Object.entries(conditions)) {
-    const startedAt = performance.now()
+    const elapsedMs = stopwatch()
     compileTemplate(source)
-    t.ok(performance.now() - startedAt < 500, name)
+    t.ok(elapsedMs() < 500, name)
   }
 })
 

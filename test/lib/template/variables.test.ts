@@ -5,6 +5,7 @@ import { childNodes, parseTemplate, type TemplateNode } from '../../../src/lib/t
 import { TemplateError } from '../../../src/lib/template/template-error.js'
 import { type RootUnit, templateVariables, VariableAnalysis } from '../../../src/lib/template/variables.js'
 import { runs } from '../../helpers/runs.js'
+import { stopwatch } from '../../helpers/stopwatch.js'
 
 type Tap = typeof t
 
@@ -373,9 +374,9 @@ t.test('a prompt that is reached on many ways is gone through once', async (t) =
   for (let level = 9; level >= 0; level -= 1)
     sources[`level${level}`] = `{% set i = 1 %}{% include 'level${level + 1}' %}{{ i }}`.repeat(100)
   sources.main = "{% include 'level0' %}"
-  const startedAt = performance.now()
+  const elapsedMs = stopwatch()
   t.equal(composed(sources), 'x.y')
-  t.ok(performance.now() - startedAt < 1_000)
+  t.ok(elapsedMs() < 1_000)
 })
 
 t.test('a raw block ends at the first end tag, as in Jinja2, and trims what its dashes say', async (t) => {
@@ -521,13 +522,13 @@ const slowElsewhere: Record<string, string> = {
 t.test('no template, however hostile, holds the process', async (t) => {
   // Some of these are quadratic in nunjucks itself. The bound only has to tell that from linear on a busy machine.
   for (const [name, source] of Object.entries({ ...tooComplex, ...slowElsewhere })) {
-    const startedAt = performance.now()
+    const elapsedMs = stopwatch()
     try {
       templateVariables(parseTemplate(source))
     } catch (error) {
       if (!(error instanceof TemplateError)) throw error
     }
-    const tookMs = performance.now() - startedAt
+    const tookMs = elapsedMs()
     t.ok(tookMs < 1_000, `${name}: ${Math.round(tookMs)} ms`)
   }
 })
@@ -622,9 +623,9 @@ t.test('what hands on too many variables to too many others is an error, in litt
   const few = unitOf({ main: main.join(''), ...children, base: names(40, 'v') })
   t.equal(templateVariables(few).length, 40)
   const many = unitOf({ main: main.join(''), ...children, base: names(2_000, 'v') })
-  const startedAt = performance.now()
+  const elapsedMs = stopwatch()
   t.throws(() => templateVariables(many), { name: 'TemplateError', code: 'template.too_complex' })
-  t.ok(performance.now() - startedAt < 1_000)
+  t.ok(elapsedMs() < 1_000)
 })
 
 t.test('several templates of one prompt take the same from outside as each by itself', async (t) => {
