@@ -1,35 +1,39 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { openShell } from '../../test/helpers/cli.js'
+import { join } from 'node:path'
+import { makeDirectory } from '../../test/helpers/process.js'
 import { median, timed } from '../lib/statistics.js'
-import { judge, milliseconds } from '../lib/table.js'
+import { factor, judge, milliseconds } from '../lib/table.js'
 import type { Row } from './row.js'
 
 const rounds = 15
 const mostMs = 150
-/** `help` loads all commands; the others end at their first request, which nobody answers. */
-const commands = [['--version'], ['alias', 'list', '--project', 'bench'], ['get', 'greeting', '--project', 'bench'], ['help']]
+/** `help` loads all commands; what asks the service ends at its first request, which nobody answers. */
+const commands = ['--version', 'help', 'alias list', 'get greeting', 'status']
 
-/** How long commands take to start, with Node itself: until they end where there is no service. */
+/** How long commands take to start: with Node itself, until they end where there is no service. */
 export const command: Row = {
   name: 'command',
   runs: 'always',
-  async measure(scope) {
-    const shell = await openShell(scope, { PROMPTSYNC_URL: 'http://127.0.0.1:1' })
+  async measure(scope, { root }) {
+    const cwd = await makeDirectory(scope)
+    const env = { PATH: process.env.PATH ?? '', HOME: cwd, PROMPTSYNC_URL: 'http://127.0.0.1:1', PROMPTSYNC_PROJECT: 'bench' }
+    const run = (args: string[]) => once(spawn(process.execPath, args, { cwd, env, stdio: 'ignore' }), 'close')
+    const main = join(root, 'dist', 'main.js')
     const bare: number[] = []
     const took = commands.map((): number[] => [])
     for (let round = 0; round < rounds; round += 1) {
-      bare.push(await timed(() => once(spawn(process.execPath, ['-e', '0']), 'close')))
-      for (const [index, args] of commands.entries()) took[index]?.push(await timed(() => shell.promptsync(args)))
+      bare.push(await timed(() => run(['-e', '0'])))
+      for (const [index, words] of commands.entries()) took[index]?.push(await timed(() => run([main, ...words.split(' ')])))
     }
     const node = median(bare)
-    const lines = commands.map((args, index) => {
+    const lines = commands.map((words, index) => {
       const ms = median(took[index] ?? [])
       return judge({
-        what: `promptsync ${args.filter((word) => !/^--project|bench$/.test(word)).join(' ')}: from its start to its first request, or its end`,
+        what: `promptsync ${words}: its start, up to its first request`,
         service: milliseconds(ms),
         baseline: milliseconds(node),
-        ratio: (ms / node).toFixed(2),
+        ratio: factor(ms / node),
         value: ms,
         must: { atMost: mostMs },
         unit: ' ms',
