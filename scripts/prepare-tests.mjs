@@ -1,6 +1,6 @@
 // Readies the test runner and a migrated database that each test file copies, where that has not been done yet.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import { connectPostgres, embeddedConnection } from '../src/database/connect.ts'
@@ -55,6 +55,13 @@ async function preparePostgres(url) {
     await connection.close()
   }
   await server.end()
+}
+
+/** Each state of the sources leaves a program, or a database, of its own. */
+const keptMs = 24 * 60 * 60 * 1_000
+const cache = 'test/.cache'
+for (const name of existsSync(cache) ? readdirSync(cache) : []) {
+  if (Date.now() - statSync(`${cache}/${name}`).mtimeMs > keptMs) rmSync(`${cache}/${name}`, { recursive: true, force: true })
 }
 
 if (process.env.TEST_DATABASE_URL) await preparePostgres(process.env.TEST_DATABASE_URL)
