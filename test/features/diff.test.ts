@@ -286,9 +286,25 @@ t.test('a purged version is named in a diff of releases, without its content', a
   await call('/prompts/team%2Fsupport/v1/purge', { body: { reason: 'a secret' } })
   const { body } = await releases('r1', 'r2')
   t.strictSame(body.changed, [{ name: 'team/support', from: 'v1.0.0', to: 'v1.1.0', diff: null, omitted: 'purged' }])
-  const note = 'team/support is not shown: its content was purged.'
+  const note = 'team/support is not shown: content that it holds or includes was purged.'
   t.equal((await releases('r1', 'r2', 'unified')).text, `# ${note}\n`)
   t.match((await releases('r1', 'r2', 'html')).text, note)
+})
+
+t.test('what includes a purged version is named in a diff of releases, and not said to be purged itself', async (t) => {
+  const { push, call, releases } = await makeProject()
+  await push({ version: 'one', prompts: prompts({ part: 'One', whole: '{% include "part" %} 1' }) })
+  await push({ version: 'two', prompts: prompts({ part: 'Two', whole: '{% include "part" %} 2' }) })
+  await call('/prompts/part/v1/purge', { body: { reason: 'a secret' } })
+  const { body } = await releases('one', 'two')
+  t.strictSame(
+    body.changed.map(({ name, omitted }: { name: string; omitted: string }) => [name, omitted]),
+    [
+      ['part', 'purged'],
+      ['whole', 'purged'],
+    ],
+  )
+  t.match((await releases('one', 'two', 'unified')).text, '# whole is not shown: content that it holds or includes was purged.')
 })
 
 t.test('of many changed prompts the first 200 are compared, and all of them named', async (t) => {

@@ -410,6 +410,24 @@ t.test('what cannot be seen is put in words on a page', async (t) => {
   t.match(page, 'a⟨U+202E⟩b⟨U+0007⟩c⟨U+200B⟩⟨U+200B⟩d\te👩\u200D👧f⟨U+2028⟩g⟨U+3164⟩h⟨U+E0101⟩i❤\uFE0F')
 })
 
+t.test('a page tells what changed in variants beside their texts, whatever else changed', async (t) => {
+  const chat = (role: string, placeholder: string): Diffable['variants'][number] => ({
+    ...{ tags: { locale: 'de' }, content: null },
+    messages: [say(role, 'Hallo'), { placeholder }],
+  })
+  const text = (locale: string) => ({ tags: { locale }, content: locale, messages: null })
+  const variable = [{ name: 'a', required: true }]
+  const page = (from: Partial<Diffable>, to: Partial<Diffable>) =>
+    htmlDiff('A', [diffPrompts({ ...plain, ...from }, { ...plain, variables: variable, ...to })])
+  const roles = page({ variants: [chat('user', 'old')] }, { variants: [chat('system', 'new')] })
+  t.match(roles, '<th scope="row">variable a</th>')
+  t.match(roles, 'variant {locale: de} message 1</th><td><del>user</del></td><td><ins>system</ins></td>')
+  t.match(roles, 'message 2</th><td><del>placeholder old</del></td><td><ins>placeholder new</ins></td>')
+  t.notMatch(roles, 'Outline')
+  const places = page({ variants: [text('de'), text('fr')] }, { variants: [text('fr'), text('de')] })
+  t.match(places, /<h3>Outline.*variant: \{locale: de\}/s)
+})
+
 t.test('texts of any size and shape are compared in a moment, and the hunks still lead from one to the other', async (t) => {
   const lines = (count: number, make: (index: number) => string) =>
     Array.from({ length: count }, (_, index) => make(index)).join('\n')
@@ -476,6 +494,22 @@ t.test('what is too much to tell is said so in every form', async (t) => {
     [],
   )
   t.match(htmlDiff('A', [diff]), 'Too many lines to show.')
+})
+
+t.test('of many long texts each line that changed is told, and so is what stands beside them', async (t) => {
+  const made = (line: string, temperature: number): Diffable => ({
+    ...{ ...plain, config: { model: 'm', temperature } },
+    variants: Array.from({ length: 8 }, (_, n) => ({
+      ...{ tags: { n: `${n}` }, messages: null },
+      content: Array.from({ length: 10_000 }, (_, at) => (at === n * 1_428 ? line : `${at % 7}`)).join('\n'),
+    })),
+  })
+  const [from, to] = [made('old', 0.2), made('new', 0.7)]
+  const diff = diffPrompts(from, to)
+  for (const { text } of sectionsOf(diff)) t.match(text, { added: 1, removed: 1, isCoarse: false })
+  t.equal(sectionsOf(diff).length, 9)
+  for (const [at, { content }] of diff.variants.entries())
+    t.equal(apply(from.variants[at]?.content ?? '', content), to.variants[at]?.content)
 })
 
 t.test('texts too different to align are told as replaced between what they begin and end with', async (t) => {

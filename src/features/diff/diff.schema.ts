@@ -150,7 +150,9 @@ export const ReleaseDiff = z
         omitted: z
           .enum(['limit', 'purged'])
           .nullable()
-          .meta({ description: 'Why there is no `diff`: so many are told of one call, or one of the versions was purged.' }),
+          .meta({
+            description: 'Why there is no `diff`: so many are told of one call, or content of one of the versions was purged.',
+          }),
       }),
     ),
     truncated: z.boolean().meta({ description: 'Not all names are here; `counts` has all of them.' }),

@@ -121,7 +121,7 @@ async function eachShown(deps: Deps, comparison: Comparison, show: (diff: Prompt
   })
   const left = counts.added + counts.removed + counts.changed - told
   return [
-    ...purged.map((name) => `${name} is not shown: its content was purged.`),
+    ...purged.map((name) => `${name} is not shown: content that it holds or includes was purged.`),
     ...(left > 0
       ? [`${left} more ${left === 1 ? 'prompt differs' : 'prompts differ'} and are left out: format=json names them.`]
       : []),
@@ -129,7 +129,7 @@ async function eachShown(deps: Deps, comparison: Comparison, show: (diff: Prompt
 }
 
 /**
- * Compares one prompt after the other and hands each on, null for one whose content was purged, until what `take` says of
+ * Compares one prompt after the other and hands each on, null for one that was purged, until what `take` says of
  * their lengths is too much. Answers how many were handed on.
  */
 async function eachDiff(
@@ -160,7 +160,7 @@ async function readRecords(deps: Deps, differences: readonly Difference[]): Prom
   return new Map(await mapInSlices(rows, deps.pause, (row) => [row.id, toRecord(row)] as const))
 }
 
-/** Null where one of the versions was purged. */
+/** Null where one of the versions was purged, or something that it includes. */
 async function compare(
   deps: Deps,
   { request, ...releases }: Comparison,

@@ -1,7 +1,7 @@
 import { escapeText } from './escape.js'
 import { pageStyle } from './html-style.js'
 import { variantHeading } from './outline.js'
-import type { DiffChange, DiffHunk, DiffLine, FromTo, MessageDiff, PromptDiff, TextDiff } from './prompt-diff.js'
+import type { DiffChange, DiffHunk, DiffLine, FromTo, MessageDiff, PromptDiff, TextDiff, VariantDiff } from './prompt-diff.js'
 import { finish, type Steps } from './steps.js'
 import { sectionsOf } from './unified.js'
 
@@ -133,10 +133,23 @@ const maxFacts = 1_000
 /** What is neither text nor JSON: as it was, and as it is. */
 function factsPart(diff: PromptDiff): string {
   const facts = factsOf(diff)
-  if (facts.length === 0) return diff.outline ? part('Outline', diff.outline, textTable(diff.outline)) : ''
+  const outline =
+    diff.outline && (facts.length === 0 || movesVariants(diff.outline, diff.variants)) ? outlinePart(diff.outline) : ''
+  if (facts.length === 0) return outline
   const rows = facts.slice(0, maxFacts).map(([name, from, to]) => row(name, from, to))
   const left = facts.length - rows.length
-  return part('Facts', null, changeTable(rows)) + (left > 0 ? `<p class="note">${left} more are not shown.</p>\n` : '')
+  const note = left > 0 ? `<p class="note">${left} more are not shown.</p>\n` : ''
+  return part('Facts', null, changeTable(rows)) + note + outline
+}
+
+function outlinePart(outline: TextDiff): string {
+  return part('Outline', outline, textTable(outline))
+}
+
+/** Whether variants only changed places, or how their tags are written: the outline alone tells of that. */
+function movesVariants({ hunks }: TextDiff, variants: readonly VariantDiff[]): boolean {
+  const lines = hunks.flatMap(({ lines }) => lines).filter(({ kind, text }) => kind !== 'same' && text.startsWith('variant: '))
+  return lines.length > variants.filter(({ status }) => status !== 'changed').length
 }
 
 type Fact = [name: string, from: string | null, to: string | null]
@@ -146,7 +159,7 @@ function factsOf({ type, template, variables, includes, variants, messages }: Pr
   return [
     ...(type ? [['type', type.from, type.to] satisfies Fact] : []),
     ...(template ? [['template', template.from, template.to] satisfies Fact] : []),
-    ...messages.filter(({ content }) => content === null).map(messageFact),
+    ...messageFacts('', messages),
     ...variables.removed.map(({ name, required }): Fact => [`variable ${name}`, needText(required), null]),
     ...variables.added.map(({ name, required }): Fact => [`variable ${name}`, null, needText(required)]),
     ...variables.changed.map(({ name, from, to }): Fact => [`variable ${name}`, needText(from.required), needText(to.required)]),
@@ -154,12 +167,20 @@ function factsOf({ type, template, variables, includes, variants, messages }: Pr
     ...variants
       .filter(({ status }) => status !== 'changed')
       .map(({ tags, status }): Fact => [variantHeading(tags), there(status, 'removed'), there(status, 'added')]),
+    ...variants.flatMap(({ tags, messages }) => messageFacts(`${variantHeading(tags)} `, messages)),
   ]
 }
 
-function messageFact({ index, role, placeholder }: MessageDiff): Fact {
-  const side = (at: 'from' | 'to') => (placeholder[at] ? `placeholder ${placeholder[at]}` : role[at])
-  return [`message ${(index.to ?? index.from ?? 0) + 1}`, side('from'), side('to')]
+/** Messages of which no text differs: placeholders, and those that have another role. */
+function messageFacts(before: string, messages: readonly MessageDiff[]): Fact[] {
+  const side = (name: string | null, role: string | null) => (name ? `placeholder ${name}` : role)
+  return messages
+    .filter(({ content }) => content === null)
+    .map(({ index, role, placeholder }) => [
+      `${before}message ${(index.to ?? index.from ?? 0) + 1}`,
+      side(placeholder.from, role.from),
+      side(placeholder.to, role.to),
+    ])
 }
 
 function needText(required: boolean): string {

@@ -13,10 +13,12 @@ const contextLines = 3
  */
 export function diffTexts(from: string, to: string, effort: Effort): TextDiff | null {
   if (from === to) return null
-  const [fromCount, toCount] = [countLines(from), countLines(to)]
+  const { before, after } = findShared(from, to)
+  const rest = { from: from.slice(before, from.length - after), to: to.slice(before, to.length - after) }
+  const [fromCount, toCount] = [countLines(rest.from), countLines(rest.to)]
   const untold = { added: toCount, removed: fromCount, hunks: [], isCoarse: true }
   if (!effort.readLines(fromCount + toCount)) return untold
-  const lines = { from: splitLines(from), to: splitLines(to) }
+  const lines = { from: splitLines(rest.from), to: splitLines(rest.to) }
   const { blocks, isCoarse } = align(lines.from, lines.to, effort)
   const gaps = gapsBetween(blocks, fromCount, toCount)
   const added = gaps.reduce((sum, gap) => sum + gap.toEnd - gap.to, 0)
@@ -24,8 +26,42 @@ export function diffTexts(from: string, to: string, effort: Effort): TextDiff | 
   if (!effort.tellLines(added + removed + Math.min(2 * contextLines * gaps.length, fromCount))) {
     return { added, removed, hunks: [], isCoarse: true }
   }
-  const hunks = groupGaps(gaps).map((group) => toHunk(lines, group, effort))
+  const linesBefore = countLines(from.slice(0, before))
+  const hunks = groupGaps(gaps).map((group) => moveDown(toHunk(lines, group, effort), linesBefore))
   return { added, removed, hunks, isCoarse }
+}
+
+/**
+ * How many characters two texts begin and end with alike, in whole lines, but for the lines that are told around a change.
+ * They need not be read line by line: a large text that differs little takes little work.
+ */
+function findShared(from: string, to: string): { before: number; after: number } {
+  const shorter = Math.min(from.length, to.length)
+  let same = 0
+  while (same < shorter && from.charCodeAt(same) === to.charCodeAt(same)) same += 1
+  const change = lineStart(from, same)
+  let before = change
+  for (let line = 0; line < contextLines && before > 0; line += 1) before = lineStart(from, before - 1)
+  let alike = 0
+  while (alike < shorter - change && from.charCodeAt(from.length - 1 - alike) === to.charCodeAt(to.length - 1 - alike)) alike += 1
+  let end = from.length - alike
+  // Of the first line only the end may be the same.
+  for (let line = 0; line <= contextLines; line += 1) end = nextLine(from, end)
+  return { before, after: from.length - end }
+}
+
+/** Where the line begins that holds the character at `at`. */
+function lineStart(text: string, at: number): number {
+  return at === 0 ? 0 : text.lastIndexOf('\n', at - 1) + 1
+}
+
+function nextLine(text: string, at: number): number {
+  const feed = text.indexOf('\n', at)
+  return feed === -1 ? text.length : feed + 1
+}
+
+function moveDown(hunk: DiffHunk, lines: number): DiffHunk {
+  return { ...hunk, fromLine: hunk.fromLine + lines, toLine: hunk.toLine + lines }
 }
 
 /** How many lines a text has; what follows the last line feed is one, if there is anything. Pure. */
