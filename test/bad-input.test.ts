@@ -11,13 +11,13 @@ const project = 'acme'
 /** Nothing of these belongs into a detail. */
 const internals =
   /\n\s+at |node_modules|\.[jt]s:\d|prisma|\b(SELECT|INSERT|UPDATE) |ZodError|\[object Object\]|not valid JSON: .*not valid JSON/i
-const bodyLimitBytes = 1024 ** 2
+const bodyLimitBytes = 1_536 * 1024
 const maxContentBytes = 262_144
 const maxLevels = 64
 const reserved = ['v1', 'r12', 'latest', 'builtin', 'versions', 'diff', 'render', 'plan', 'fetch', 'purge', 'deadbeef']
 const commits = { first: `abcdef0${'1'.repeat(33)}`, second: `abcdef0${'2'.repeat(33)}` }
 
-const service = await startService(t, { env: { PROMPTSYNC_BODY_LIMIT: '1mb' } })
+const service = await startService(t, { env: { PROMPTSYNC_BODY_LIMIT: '1536kb' } })
 
 t.test('bad input is refused by name and changes nothing', async (t) => {
   const world = await arrange()
@@ -378,7 +378,9 @@ function planRows(): Row[] {
     ...invalid('key', {
       'a key in the query': call('POST', '/prompts/fetch?key=user-1', { names: ['greeting'], ref: 'latest' }),
     }),
-    ...refused(413, 'body.too_large', { 'names of 2 MiB': fetchMany({ names: ['x'.repeat(2 * 1024 ** 2)] }) }),
+    ...naming(/1024 KiB.*takes no more/, 413, 'body.too_large', {
+      'names of 2 MiB': fetchMany({ names: ['x'.repeat(2 * 1024 ** 2)] }),
+    }),
     ...refused(405, 'method.not_allowed', {
       'a POST to a plan': call('POST', '/prompts/greeting/production/plan', {}),
       'a PUT where many are fetched': call('PUT', '/prompts/fetch', {}),
@@ -445,7 +447,7 @@ function transportRows(): Row[] {
       'a body whose type is no type': typed('json'),
       'a body without a type': rawPush('Content-Length: 14\r\n', '{"prompts":[]}'),
     }),
-    ...refused(413, 'body.too_large', {
+    ...naming(/1536 KiB.*raise PROMPTSYNC_BODY_LIMIT/, 413, 'body.too_large', {
       'a body over the limit': push(' '.repeat(bodyLimitBytes + 1)),
       'a body over the limit that does not tell its length': rawPush(
         'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n',

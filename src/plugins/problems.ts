@@ -42,7 +42,11 @@ function toAppError(error: FastifyError, request: FastifyRequest): AppError {
   if (error instanceof AppError) return error
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     const limit = request.routeOptions.bodyLimit ?? 0
-    const detail = `The body is over ${Math.floor(limit / 1024)} KiB. Send less, or split the push, whose limit PROMPTSYNC_BODY_LIMIT sets.`
+    const isOfInstallation = limit === request.server.initialConfig.bodyLimit
+    const remedy = isOfInstallation
+      ? 'Send less at once, or raise PROMPTSYNC_BODY_LIMIT'
+      : 'Send less at once: this call takes no more'
+    const detail = `The body is over ${Math.floor(limit / 1024)} KiB. ${remedy}.`
     return new AppError('body.too_large', detail, { cause: error })
   }
   const known = fastifyCodes[error.code]
