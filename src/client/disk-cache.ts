@@ -128,15 +128,16 @@ export class DiskCache {
   async #replace(file: string, text: string): Promise<void> {
     const { promises } = this.#fs
     await promises.mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    const bytes = new TextEncoder().encode(text)
     const draft = `${file}.${this.#crypto.randomUUID()}.tmp`
     try {
-      await promises.writeFile(draft, text, { flag: 'wx', mode: 0o600 })
+      await promises.writeFile(draft, bytes, { flag: 'wx', mode: 0o600 })
       await promises.rename(draft, file)
     } catch (error) {
       await promises.rm(draft, { force: true })
       throw error
     }
-    await this.#sweepWhenDue(text.length)
+    await this.#sweepWhenDue(bytes.length)
   }
 
   async #remove(file: string): Promise<void> {
@@ -172,7 +173,7 @@ export class DiskCache {
     const found: { file: string; size: number; writtenAt: number }[] = []
     for (const name of ours) {
       const file = this.#path.join(this.#folder, name)
-      const stat = await promises.stat(file).catch((error: unknown) => {
+      const stat = await promises.lstat(file).catch((error: unknown) => {
         // Another process removes what it replaces.
         if (codeOf(error) === 'ENOENT') return null
         throw error

@@ -1,6 +1,6 @@
 import { type Call, type Connection, openCall, readAnswer, toRequest, unanswered } from './http.js'
 import { type Entry, isImmutable } from './plan-cache.js'
-import { builtinModule, setBackgroundTimer, type Timer } from './platform.js'
+import { builtinModule, type Clock, setBackgroundTimer, type Timer } from './platform.js'
 import { PromptsyncError } from './problem.js'
 
 /** Something that happened in the project: see `docs/events.md` for the kinds there are. There may be more. */
@@ -151,7 +151,7 @@ async function refuseOthers(connection: Connection, call: Call, response: Respon
 export type Following = {
   connection: Connection
   open: OpenStream
-  random: () => number
+  clock: Pick<Clock, 'monotonic' | 'random'>
   /** Ends it. */
   signal: AbortSignal
   /** To go on behind the last event that was had. */
@@ -167,11 +167,12 @@ export type Following = {
  * throws the `PromptsyncError` of a connection that `onBreak` gives up on.
  */
 export async function* followEvents(following: Following): AsyncGenerator<PromptsyncEvent, void, undefined> {
-  const { signal, random, setTimer, onBreak } = following
+  const { signal, clock, setTimer, onBreak } = following
   let lastEventId = following.lastEventId ?? null
   let waitMs = firstWaitMs
   while (!signal.aborted) {
     let retryAfterMs = 0
+    const openedAtMs = clock.monotonic()
     try {
       for await (const event of openOnce(following, lastEventId)) {
         lastEventId = event.id ?? lastEventId
@@ -184,7 +185,9 @@ export async function* followEvents(following: Following): AsyncGenerator<Prompt
       if (onBreak(failure) === 'gives up') throw failure
       retryAfterMs = (failure.retryAfterSeconds ?? 0) * 1_000
     }
-    await pause(Math.max(Math.min(retryAfterMs, longestAskedMs), waitMs * (0.5 + random() / 2)), signal, setTimer)
+    // Proxies end what has been open for a while, however well the service is.
+    if (clock.monotonic() - openedAtMs >= longestWaitMs) waitMs = firstWaitMs
+    await pause(Math.max(Math.min(retryAfterMs, longestAskedMs), waitMs * (0.5 + clock.random() / 2)), signal, setTimer)
     waitMs = Math.min(longestWaitMs, waitMs * 2)
   }
 }
@@ -195,7 +198,7 @@ async function* openOnce(following: Following, lastEventId: string | null): Asyn
   const attempt = new AbortController()
   const abort = () => attempt.abort(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
-  const giveUp = () => attempt.abort(new Error('The stream was silent for too long.'))
+  const giveUp = () => attempt.abort(new Error('the stream was silent for too long'))
   let silence = setBackgroundTimer(giveUp, connection.timeoutMs)
   const headers = { accept: 'text/event-stream', ...(lastEventId === null ? {} : { 'last-event-id': lastEventId }) }
   const [reader, decoder] = [new EventReader(), new TextDecoder()]

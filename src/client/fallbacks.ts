@@ -59,9 +59,19 @@ export class Fallbacks {
     const body = readBody(prompt, 'fallback')
     const { template = 'jinja', config = {} } = prompt
     if (template !== 'jinja' && template !== 'none') throw invalidOption('fallback.template', 'must be "jinja" or "none".')
-    // It is the application's own object, and is not to be frozen.
-    const own = structuredClone({ body, config })
+    const own = copyOf({ body, config })
     return decisionsOf(planOf({ name, ref, version: 'fallback', template, ...own, inputs: null, variants: [], includes: {} }))
+  }
+}
+
+/** It is the application's own object, and is not to be frozen. */
+function copyOf<Value>(value: Value): Value {
+  try {
+    return structuredClone(value)
+  } catch (error) {
+    // Of functions and the like there is no copy.
+    if (error instanceof Error) throw invalidOption('fallback', `must hold nothing but JSON: ${error.message}`)
+    throw error
   }
 }
 

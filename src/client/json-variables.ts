@@ -14,7 +14,22 @@ export function toJsonVariables(variables: object): JsonObject {
   const json = isJson(variables, maxDepth) ? variables : throughJson(variables)
   const finding = findUnstorable(json, 'variables')
   if (finding) throw new PromptsyncError('text.invalid', finding.message, { status: 422, errors: [finding] })
-  return json
+  const lost = findLost(json)
+  if (lost === null) return json
+  throw new PromptsyncError('text.invalid', `The number ${lost} is too large to be kept exactly. Send it as text.`, {
+    status: 422,
+  })
+}
+
+/** A number that JSON writes out as an integer of more digits than are kept: it may not be the one that was meant. */
+function findLost(value: unknown): number | null {
+  if (typeof value === 'number') return !Number.isSafeInteger(value) && /^-?\d+$/.test(`${value}`) ? value : null
+  if (typeof value !== 'object' || value === null) return null
+  for (const child of Object.values(value)) {
+    const lost = findLost(child)
+    if (lost !== null) return lost
+  }
+  return null
 }
 
 function throughJson(variables: JsonObject): JsonObject {

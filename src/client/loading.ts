@@ -12,6 +12,9 @@ export type Loaded = { entry: Entry; servedFrom: Extract<ServedFrom, 'disk' | 'n
 
 export type LoadedTogether = { decisions: Decisions; served: Served }
 
+/** What there is for each of many names, and the errors of those that are missing. */
+type FoundTogether = Map<string, LoadedTogether | PromptsyncError>
+
 /** So long it is not asked again for what is not there. */
 const absentMs = 1_000
 const maxAbsent = 1_000
@@ -30,6 +33,7 @@ export class Loader {
   readonly #refresher: Refresher
   readonly #lane = new Lane(concurrentLoads)
   readonly #flights = new Map<string, Promise<Loaded>>()
+  readonly #flightsOfMany = new Map<string, Promise<FoundTogether>>()
   readonly #absent = new Map<string, Absent>()
 
   constructor(parts: Parts, refresher: Refresher) {
@@ -43,12 +47,7 @@ export class Loader {
    * service did not answer lately. Throws `PromptsyncError`.
    */
   load(name: string, ref: string, patience: 'waits' | 'has another'): Promise<Loaded> {
-    const id = `${patience} ${ref} ${name}`
-    const known = this.#flights.get(id)
-    if (known) return known
-    const flight = this.#load(name, ref, patience).finally(() => this.#flights.delete(id))
-    this.#flights.set(id, flight)
-    return flight
+    return joined(this.#flights, `${patience} ${ref} ${name}`, () => this.#load(name, ref, patience))
   }
 
   /** What was not there a moment ago may be there now. */
@@ -56,13 +55,23 @@ export class Loader {
     this.#absent.clear()
   }
 
-  /** Many plans as of one moment, and the errors of those that are missing. Throws `PromptsyncError` where nobody answers. */
-  async loadMany(names: readonly string[], ref: string): Promise<Map<string, LoadedTogether | PromptsyncError>> {
+  /**
+   * Many plans as of one moment, and the errors of those that are missing. Callers that ask for the same at once wait for one call.
+   * Throws `PromptsyncError` where nobody answers.
+   */
+  loadMany(names: readonly string[], ref: string): Promise<FoundTogether> {
+    // A call that began before an event spoke of a plan would not bring what that tells of.
+    const markedAt = Math.max(...names.map((name) => this.#parts.store.cache.get(name, ref)?.markedAt ?? 0))
+    const id = JSON.stringify([markedAt, ref, ...[...names].sort()])
+    return joined(this.#flightsOfMany, id, () => this.#loadMany(names, ref))
+  }
+
+  async #loadMany(names: readonly string[], ref: string): Promise<FoundTogether> {
     const { clock, store } = this.#parts
     const { answer, at } = await this.#askTogether(names, ref)
     const { confirmedAtMs, isUnconfirmed } = answer
     const served = { servedFrom: 'network' as const, ageMs: clock.monotonic() - confirmedAtMs, isStale: isUnconfirmed }
-    const found = new Map<string, LoadedTogether | PromptsyncError>()
+    const found: FoundTogether = new Map()
     for (const [name, error] of answer.problems) {
       if (isGone(error)) store.drop(name, ref)
       if (names.includes(name)) found.set(name, error)
@@ -193,4 +202,13 @@ export class Loader {
     if (this.#absent.size >= maxAbsent) this.#absent.clear()
     this.#absent.set(`${ref} ${name}`, { error, untilMs: this.#parts.clock.monotonic() + absentMs })
   }
+}
+
+/** The work that is under way under a name, or a new one, which is forgotten when it ends. */
+function joined<Result>(flights: Map<string, Promise<Result>>, id: string, work: () => Promise<Result>): Promise<Result> {
+  const known = flights.get(id)
+  if (known) return known
+  const flight = work().finally(() => flights.delete(id))
+  flights.set(id, flight)
+  return flight
 }

@@ -1,12 +1,14 @@
 import type { PromptMessage } from '../lib/content-hash.js'
 import { isPromptFile, nameOfFile, parsePromptFile } from '../lib/files.js'
 import type { PromptPlan } from '../lib/prompt-plan.js'
+import { isObject } from '../lib/rendering/json-values.js'
 import type { IncludedPrompts } from '../lib/rendering/units.js'
 import { templateReferences } from '../lib/template/composition.js'
 import { parseTemplate } from '../lib/template/parse.js'
 import { TemplateError } from '../lib/template/template-error.js'
 import type { Tags } from '../lib/variants.js'
 import { planOf, readBody } from './made-plan.js'
+import { isPlan } from './plan-shape.js'
 import { builtinModule } from './platform.js'
 import { PromptsyncError } from './problem.js'
 
@@ -46,16 +48,18 @@ export class LocalPrompts {
     const { fields } = found
     const where = `The local prompt "${name}"`
     const body = readBody(fields, where)
-    const variants = ((fields.variants ?? []) as { content?: unknown; messages?: unknown; tags?: Tags }[]).map(
-      (variant, index) => ({
-        ...readBody(variant, `${where}, variants[${index}]`),
-        tags: variant.tags ?? {},
-      }),
-    )
+    const given = fields.variants ?? []
+    if (!Array.isArray(given) || !given.every(isObject)) throw invalid(`${where} has variants that are no list of objects.`)
+    const variants = given.map((variant, index) => ({
+      ...readBody(variant, `${where}, variants[${index}]`),
+      tags: (variant.tags ?? {}) as Tags,
+    }))
     const template = fields.template === 'none' ? 'none' : 'jinja'
     const includes = template === 'none' ? {} : await this.#includesOf(paths, [body, ...variants].flatMap(textsOf))
     const settings = { config: (fields.config ?? {}) as Record<string, unknown>, inputs: (fields.inputs ?? null) as null }
-    return planOf({ name, ref, version: 'local', template, body, ...settings, variants, includes })
+    const plan = planOf({ name, ref, version: 'local', template, body, ...settings, variants, includes })
+    if (isPlan(plan, name, ref)) return plan
+    throw invalid(`${where} has a config or inputs that are no object, or a tag of a variant that is no text.`)
   }
 
   /** The paths of the files, by name. */

@@ -55,7 +55,8 @@ export type PromptManagerOptions = {
   timeoutMs?: number
   /**
    * Whether to listen to what happens in the project, so that changes arrive at once: false. It takes a connection for each
-   * process, of which a service holds 50 for a key. Polling goes on beside it.
+   * process, of which a service holds 50 for a key. Polling goes on beside it. Through a `fetch` of your own it keeps a process
+   * of Node alive until `close`.
    */
   events?: boolean
   /** The folder that `fallbackToLocal: true` reads: `./prompts`. */

@@ -181,7 +181,8 @@ export class PromptManager {
     if (signal?.aborted || this.#closing.signal.aborted) end()
     try {
       yield* followEvents({
-        ...{ connection: this.#connection, open: openByFetch, random: this.#clock.random, signal: ended.signal, lastEventId },
+        ...{ connection: this.#connection, open: openByFetch, signal: ended.signal, lastEventId },
+        clock: this.#clock,
         setTimer: setTimeout,
         onBreak: ({ isTemporary }) => (isTemporary ? 'goes on' : 'gives up'),
       })
@@ -263,8 +264,12 @@ export class PromptManager {
     try {
       const { entry, servedFrom, wasAsked } = await this.#newest(name, ref, hasAnother(options) ? 'has another' : 'waits')
       const { ageMs, isStale, isPastStale } = this.#ageOf(entry)
-      if (isPastStale && wasAsked) this.#tellStale(entry, ageMs)
-      return this.#toPrompt(entry, options, { servedFrom, ageMs, isStale })
+      // What this very call confirmed is not too old, however long the call took.
+      const isConfirmed = servedFrom === 'network' && !entry.isUnconfirmed && entry.refreshedAt >= entry.markedAt
+      if (isPastStale && wasAsked && !isConfirmed) this.#tellStale(entry, ageMs)
+      // What is on disk is served after a failure only where it was too old to be served unasked.
+      const isDoubtful = servedFrom === 'disk' && entry.failure !== null
+      return this.#toPrompt(entry, options, { servedFrom, ageMs, isStale: isDoubtful || (isStale && !isConfirmed) })
     } catch (error) {
       if (!(error instanceof PromptsyncError)) throw error
       return this.#otherwise(name, ref, options, error)
@@ -290,14 +295,26 @@ export class PromptManager {
 
   /** A prompt of the application's own, where it has one. Throws the error otherwise. */
   async #otherwise(name: string, ref: string, options: GetPromptOptions, error: PromptsyncError): Promise<Prompt> {
-    const { fallback, fallbackToLocal } = options
-    const folder = typeof fallbackToLocal === 'string' ? fallbackToLocal : this.#settings.promptsDir
-    const local = fallbackToLocal ? await this.#fallbacks.local(folder, name, ref) : null
+    const { fallback } = options
+    const local = await this.#local(name, ref, options)
     if (!local && fallback === undefined) throw error
     const decisions = local ?? (await this.#fallbacks.given(fallback as Fallback, error, name, ref))
     tell(() => this.#settings.onError(error, { name, ref }))
     const outcome = decisions.outcome(options as { tags?: Tags }, this.#canary, this.#clock.random)
     return toPrompt(outcome, { servedFrom: local ? 'local' : 'fallback', ageMs: 0, isStale: true })
+  }
+
+  /** The application's own file, where it wants that. One that cannot be read stops nobody who has a fallback. */
+  async #local(name: string, ref: string, { fallback, fallbackToLocal }: GetPromptOptions): Promise<Decisions | null> {
+    if (!fallbackToLocal) return null
+    const folder = typeof fallbackToLocal === 'string' ? fallbackToLocal : this.#settings.promptsDir
+    try {
+      return await this.#fallbacks.local(folder, name, ref)
+    } catch (error) {
+      if (fallback === undefined) throw error
+      tell(() => this.#settings.onError(toFailure(error), { name, ref }))
+      return null
+    }
   }
 
   #tellStale({ name, ref, failure }: Entry, ageMs: number): void {
@@ -370,7 +387,7 @@ export class PromptManager {
     const following = followEvents({
       connection: this.#connection,
       open: (isOwnFetch ? null : openByNode(url)) ?? openByFetch,
-      random: this.#clock.random,
+      clock: this.#clock,
       signal,
       setTimer: setBackgroundTimer,
       onBreak: (error) => {

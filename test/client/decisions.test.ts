@@ -234,6 +234,8 @@ t.test('variables become what JSON makes of them, and what it cannot write is re
     new Map([['a', 1]]),
     [undefined],
     -0,
+    2 ** 53 - 1,
+    [1e21, -1e300, 2 ** 52 + 0.5],
     Number.NaN,
     { a: undefined, b: 1 },
     Object.create(null),
@@ -246,6 +248,15 @@ t.test('variables become what JSON makes of them, and what it cannot write is re
   for (const x of ['\0', ['a', { b: '\ud800' }], { '\udc00': 1 }]) {
     const { status, body } = await service.call('/prompts/any/production/render', { ...inProject, body: { variables: { x } } })
     t.throws(() => prompt.format({ x }), { code: body.code, message: body.detail, status, errors: body.errors })
+  }
+  for (const x of [2 ** 53, -(2 ** 60), { a: [1e20] }]) {
+    const { status, body } = await service.call('/prompts/any/production/render', { ...inProject, body: { variables: { x } } })
+    t.throws(() => prompt.format({ x }), {
+      code: body.code,
+      status,
+      message: /^The number -?\d+ is too large to be kept exactly/,
+    })
+    t.match(body.detail, /^The number \d+ at byte \d+ is too large to be kept exactly/)
   }
   let deep: unknown = 1
   for (let level = 0; level < 20_000; level += 1) deep = [deep]

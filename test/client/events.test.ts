@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import fc from 'fast-check'
 import t from 'tap'
-import { EventReader } from '../../src/client/events.js'
+import { EventReader, followEvents, type OpenStream } from '../../src/client/events.js'
 import type { PromptsyncEvent } from '../../src/client/index.js'
 import { packageRoot } from '../../src/lib/package-root.js'
 import { runs } from '../helpers/runs.js'
 import { startService } from '../helpers/service.js'
 import { until } from '../helpers/until.js'
 import { listen } from '../providers/helpers/http-peer.js'
-import { createManager, noting } from './helpers/manager.js'
+import { createManager, handClock, noting } from './helpers/manager.js'
 
 const env = { PROMPTSYNC_MAX_STALENESS: '1s' }
 const service = await startService(t, { env })
@@ -123,6 +123,27 @@ t.test('a stream that breaks is taken up behind the last event; one that is refu
   t.same(ids, ['1', '3'])
   t.same(asked, ['0', '1', '1'])
   await until('the stream was closed', deadlineMs, () => streams.every((stream) => stream.destroyed))
+})
+
+t.test('a stream that held for a while is taken up soon, one that ends at once is left alone for longer each time', async (t) => {
+  const clock = handClock()
+  const lastsMs = [0, 0, 0, 60_000, 60_000, 0]
+  const waitsMs: number[] = []
+  const ended = new AbortController()
+  const open: OpenStream = async function* () {
+    yield new TextEncoder().encode(': \n\n')
+    clock.advance(lastsMs[waitsMs.length] ?? 0)
+  }
+  const following = followEvents({
+    ...{ connection: { url, token, project: null, timeoutMs: deadlineMs, fetch }, open, clock, signal: ended.signal },
+    setTimer: (work, delayMs) => {
+      if (waitsMs.push(delayMs) === lastsMs.length) ended.abort()
+      return setTimeout(work, 0)
+    },
+    onBreak: () => 'gives up',
+  })
+  t.same(await following.next(), { done: true, value: undefined })
+  t.same(waitsMs, [375, 750, 1_500, 375, 375, 750])
 })
 
 t.test('who may not listen is told why', async (t) => {

@@ -220,6 +220,25 @@ t.test('past maxStaleMs a call asks first, and serves what there is where that f
   t.equal(stale.length, 2)
 })
 
+t.test('what a call confirmed is not too old for it, however long the call took', async (t) => {
+  const peer = await startPlanPeer(t)
+  const clock = handClock()
+  const slow: typeof fetch = async (...request) => {
+    clock.advance(200)
+    return fetch(...request)
+  }
+  const stale: StaleServed[] = []
+  const onStale = (served: StaleServed) => stale.push(served)
+  const manager = createManager(t, { url: peer.url, token, fetch: slow, maxStaleMs: 0, onStale }, clock)
+  for (let call = 0; call < 3; call += 1) {
+    t.match(await manager.getPrompt('greeting'), { servedFrom: 'network', ageMs: 200, isStale: false })
+  }
+  t.same([peer.received(), stale], [3, []])
+  peer.trouble = problem(500, 'internal')
+  t.match(await manager.getPrompt('greeting'), { servedFrom: 'memory', isStale: true })
+  t.match(stale, [{ error: { code: 'internal' } }])
+})
+
 t.test('a key that is refused stops nothing at once, and everything past maxStaleMs', async (t) => {
   const peer = await startPlanPeer(t)
   const clock = handClock()
@@ -320,6 +339,8 @@ t.test('an application starts from its disk while the service is gone, and goes 
     { servedFrom: 'disk', isStale: false, ageMs: minuteMs / 2 },
     'it was confirmed just now',
   )
+  const strict = createManager(t, { url: peer.url, token, cacheDir, cacheStrategy: { fileTtlMs: 0 } }, clock)
+  t.match(await strict.getPrompt('greeting'), { servedFrom: 'disk', isStale: true }, 'it was not to be served unasked')
   clock.advance(minuteMs)
   const second = createManager(t, { url: peer.url, token, cacheDir }, clock)
   t.match(await second.getPrompt('greeting'), { servedFrom: 'disk', content: 'Hello!', isStale: true })

@@ -121,6 +121,18 @@ t.test('many prompts are of one release, by one call, in the order of their name
   ])
   t.match(await manager.getPrompts(['one', 'two']), [{ servedFrom: 'memory' }, { servedFrom: 'memory' }])
   t.equal(sent.length, 1)
+  const other = createManager(t, { ...options, fetch })
+  const orders = [
+    ['one', 'two'],
+    ['two', 'one'],
+  ]
+  const all = await Promise.all(Array.from({ length: 50 }, (_, index) => other.getPrompts(orders[index % 2] ?? [])))
+  for (const [index, prompts] of all.entries())
+    t.match(
+      prompts,
+      (orders[index % 2] ?? []).map((name) => ({ name })),
+    )
+  t.equal(sent.length, 2, 'callers at once make one call')
   await push({ name: 'one', content: 'Eins.' }, { name: 'three', content: 'Drei.' })
   t.match(await manager.getPrompts(['one', 'three']), [
     { release: 'r2', content: 'Eins.' },
@@ -252,6 +264,18 @@ t.test('a file of the application is served where the service has nothing, with 
     message: /broken\.yaml/,
   })
   t.same([...new Set(errors)], ['prompt.not_found'])
+  const wrong = ['variants: 5', 'variants: [null]', 'variants: [{ content: x, tags: { locale: 5 } }]', 'config: 5', 'inputs: []']
+  for (const [index, line] of wrong.entries()) {
+    await writeFile(join(folder, `wrong-${index}.yaml`), `content: x\n${line}\n`)
+    const asked = manager.getPrompt(`wrong-${index}`, { fallbackToLocal: true, tags: { locale: 'de' } })
+    t.match(await errorOf(asked), { code: 'client.invalid', message: /"wrong-\d"/ }, line)
+  }
+  errors.length = 0
+  for (const [name, fallbackToLocal] of [['broken', true] as const, ['absent', join(folder, 'nowhere')] as const]) {
+    errors.length = 0
+    t.match(await manager.getPrompt(name, { fallbackToLocal, fallback: 'At last.' }), { servedFrom: 'fallback' })
+    t.same(errors, ['client.invalid', 'prompt.not_found'], 'what cannot be read is told of, and stops no fallback')
+  }
 })
 
 t.test('a fallback may be a chat, or be made of the error', async (t) => {
@@ -273,7 +297,12 @@ t.test('a fallback may be a chat, or be made of the error', async (t) => {
     fallback: async ({ code }) => ({ content: `{{ ${code} }}`, template: 'none' }),
   })
   t.equal(text.format(), '{{ prompt.not_found }}')
-  t.match(await errorOf(manager.getPrompt('absent', { fallback: {} as never })), { code: 'client.invalid', message: /^fallback/ })
+  for (const fallback of [{}, { content: 'A text.', config: { call: () => 1 } }]) {
+    t.match(await errorOf(manager.getPrompt('absent', { fallback: fallback as never })), {
+      code: 'client.invalid',
+      message: /^fallback/,
+    })
+  }
   t.match(await errorOf(manager.getPrompt('absent', { type: 'chat', fallback: 'A text.' })), {
     code: 'client.invalid',
     message: /"text", not "chat"/,
