@@ -12,7 +12,9 @@ const launchers = {
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   runCli(process.argv.slice(2), launchers).then((code) => {
-    // What is kept open for more calls would hold the process up. Whatever was written goes out first.
-    if (code !== null) process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
+    if (code === null) return
+    // What is kept open for more calls would hold the process up. Whatever was written goes out first, or fails and is told of.
+    const exit = () => setImmediate(() => process.exit(process.exitCode ?? code))
+    process.stdout.write('', () => process.stderr.write('', exit))
   })
 }

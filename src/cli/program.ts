@@ -137,7 +137,7 @@ Learn more:
 /** Runs the command line. Answers the exit code, or null while it goes on serving. */
 export async function runCli(args: string[], launchers: Launchers): Promise<number | null> {
   const outcome: Outcome = { code: exitCodes.ok }
-  allowBrokenPipes()
+  watchOutput()
   const program = await buildFor(args, launchers, outcome)
   try {
     await program.parseAsync(args.length === 0 ? ['help'] : args, { from: 'user' })
@@ -150,11 +150,18 @@ export async function runCli(args: string[], launchers: Launchers): Promise<numb
   return outcome.code
 }
 
-/** Whoever reads the output may stop reading, `head` say: that is no error, and changes nothing of what the command ends with. */
-function allowBrokenPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
+/**
+ * Whoever reads the output may stop reading, `head` say: that is no error, and changes nothing of what the command ends with.
+ * Output that is lost otherwise, on a full disk say, is one, whatever the command comes to.
+ */
+function watchOutput(): void {
+  const { stdout, stderr } = process
+  for (const stream of [stdout, stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+      if (error.code === 'EPIPE') return
+      process.exitCode = exitCodes.error
+      // What goes wrong with stderr can be told nowhere.
+      if (stream === stdout) stderr.write(`promptsync: The output cannot be written: ${error.message}.\n`)
     })
   }
 }

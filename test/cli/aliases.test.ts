@@ -129,6 +129,21 @@ t.test('an alias that somebody else moved meanwhile is not moved: exit code 5', 
   t.match((await service.call('/canary')).body.items, [{ percentage: 10 }])
 })
 
+t.test('a push tells of an alias what it did itself, and not what somebody else did meanwhile', { buffered: true }, async (t) => {
+  const { service, shell, run } = await openRegistry(t)
+  await shell.write({ 'prompts/a.md': 'a 3' })
+  const move = () => service.call('/aliases/fresh', { method: 'PUT', body: { version: 'one' } })
+  const proxy = await startProxy(t, service, { beforeChange: move })
+  const second = await run(['push', '--alias', 'fresh'], { env: { PROMPTSYNC_URL: proxy } })
+  t.match(second, { code: 0, stderr: /Moved fresh to \S+ \(revision 2\)\.\nUndo: promptsync alias rollback fresh\n/ })
+  await shell.write({ 'prompts/a.md': 'a 4' })
+  const third = await run(['push', '--alias', 'fresh'], { env: { PROMPTSYNC_URL: proxy } })
+  t.match(third, { code: 0, stderr: /Moved fresh to \S+ \(revision 4\)\./ }, 'it was moved meanwhile: from where is not known')
+  t.match(await run(['alias', 'delete', 'fresh', '--yes']), { code: 0 })
+  const anew = await run(['push', '--alias', 'fresh'])
+  t.match(anew, { code: 0, stderr: /\(revision 6\)\.\nUndo: promptsync alias delete fresh\n/ })
+})
+
 /** Passes calls on, and does something before the first of each command that changes anything. Answers its address. */
 async function startProxy(
   t: Teardown,

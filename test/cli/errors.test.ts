@@ -61,6 +61,12 @@ t.test('whatever is on the way to the server is told apart, with what to do', { 
     t.match(ran.stderr, /^promptsync: /)
     t.notMatch(ran.stderr, /\n {4}at |secret|xxxx/, 'neither a stack nor a secret')
   }
+  const elsewhere = { env: { PROMPTSYNC_URL: other } }
+  const set = await shell.promptsync(['alias', 'set', 'production', 'r1'], elsewhere)
+  t.match(set, { code: 1, stderr: /answered no alias to \/aliases\/production: it is not promptsync/ })
+  const login = await shell.promptsync(['login', other], { stdin: key })
+  t.match(login, { code: 1, stderr: /answered no list to \/keys: it is not promptsync/ })
+  t.match(await shell.promptsync(['logout', other]), { code: 0, stderr: /No key is stored/ })
 })
 
 const service = await startService(t)

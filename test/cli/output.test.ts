@@ -2,6 +2,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { curlOf } from '../../src/cli/server/curl.js'
+import { createOutput } from '../../src/cli/terminal/output.js'
 import { bin, openShell, serviceEnv } from '../helpers/cli.js'
 import { startService } from '../helpers/service.js'
 
@@ -107,6 +108,31 @@ t.test('nobody is bothered when the reader of the output has enough', { buffered
   t.match(invalid, { status: 3, stdout: /^prompts\/p0\.txt:1:1: error/, stderr: '1,500 files: 1,500 errors.\n' })
 })
 
+t.test('output that a full disk takes no more of is an error', async (t) => {
+  const shell = await openShell(t)
+  const line = `'${process.execPath}' '${bin}' init --json > /dev/full`
+  const ran = spawnSync('bash', ['--norc', '-c', line], { encoding: 'utf8', cwd: shell.directory })
+  t.match(ran, { status: 1, stderr: /promptsync: The output cannot be written: ENOSPC: no space left on device/ })
+  t.notMatch(ran.stderr, /\n {4}at /)
+})
+
+t.test('progress stays in one line of a terminal, however narrow, so that all of it is taken away', async (t) => {
+  const shown = (columns: number | undefined) => {
+    let written = ''
+    const stream = { isTTY: true, columns, write: (text: string) => (written += text) } as unknown as NodeJS.WriteStream & {
+      fd: 1 & 2
+    }
+    const output = createOutput({ stdout: stream, stderr: stream }, { json: false, quiet: false, env: {} })
+    output.progress('Sending 客服 to http://127.0.0.1:3000 …')
+    return written.replace(`\r${escapeCode}[K`, '')
+  }
+  t.equal(shown(80), 'Sending 客服 to http://127.0.0.1:3000 …')
+  t.equal(shown(undefined), 'Sending 客服 to http://127.0.0.1:3000 …')
+  t.equal(shown(14), 'Sending 客服…')
+  t.equal(shown(13), 'Sending 客…', 'a wide character takes two columns')
+  t.equal(shown(1), '…')
+})
+
 t.test('the curl line of a source holds none of its secrets', async (t) => {
   const config = {
     ...{ token: 'hush-1', sshKey: 'hush-2', headers: { authorization: 'hush-3', 'x-key': 'hush-4' }, ref: 'main' },
@@ -117,6 +143,10 @@ t.test('the curl line of a source holds none of its secrets', async (t) => {
   t.notMatch(line, 'hush')
   t.match(line, '"url":"postgres://***@db.example.com/prompts"')
   t.match(line, '"ref":"main"')
+  for (const url of ['postgres://db.example.com/prompts?user=ada&password=hush-7', 'host=db.example.com password=hush-8']) {
+    const database = JSON.stringify({ provider: 'database', config: { url, query: 'select 1' } })
+    t.notMatch(curlOf({ method: 'PUT', url: 'http://127.0.0.1:3000/sources/cms', headers: {}, body: database }), 'hush', url)
+  }
   const long = curlOf({ method: 'POST', url: 'http://127.0.0.1:3000/prompts', headers: {}, body: `"${'x'.repeat(30_000)}"` })
   t.equal(long, "curl 'http://127.0.0.1:3000/prompts' -d @body.json # 30002 characters of JSON")
 })

@@ -92,7 +92,7 @@ t.test('what is ignored, hidden, linked from outside or a README is left out', {
   const { service, slug, shell } = await open(t)
   await shell.write({
     ...hello,
-    '.promptsyncignore': 'prompts/drafts/\n',
+    '.promptsyncignore': 'prompts/drafts/\nprompts/known\n',
     'prompts/.promptsyncignore': '*.old.md\n!keep.old.md\n',
     'prompts/drafts/a.md': 'D',
     'prompts/b.old.md': 'B',
@@ -106,11 +106,13 @@ t.test('what is ignored, hidden, linked from outside or a README is left out', {
   await symlink('../outside/secret.md', join(shell.directory, 'prompts', 'linked.md'))
   await symlink('hello.md', join(shell.directory, 'prompts', 'same.md'))
   await symlink('.', join(shell.directory, 'prompts', 'circle'))
+  await symlink('..', join(shell.directory, 'prompts', 'known'))
   // The rules of folders above hold within a repository only.
   execFileSync('git', ['init', '--quiet'], { cwd: shell.directory })
   const ran = await shell.promptsync(['push', '--project', slug])
   t.match(ran, { code: 0, stderr: /Left out, as no prompts: .*settings\.json/ })
   t.match(ran.stderr, /linked\.md \(a link that leads out of the folder, or nowhere\)/)
+  t.notMatch(ran.stderr, 'known', 'an ignored link is not told of')
   const names = (await service.call('/prompts')).body.items.map(({ name }: { name: string }) => name)
   t.same(names, ['hello', 'keep.old', 'same'])
 })

@@ -44,8 +44,22 @@ t.test('a key is checked, stored for its server alone and read by nobody else, a
   const again = await shell.promptsync(['login', service.url, '--json'], { stdin: service.adminKey })
   t.match(JSON.parse(again.stdout), { url: service.url, key: { scopes: ['admin'] } })
   t.match(again.stderr, /replaces the one before/)
+  const same = await shell.promptsync(['login', service.url], { stdin: service.adminKey })
+  t.match(same, { code: 0, stderr: /The key was stored already in/ })
+  t.notMatch(same.stderr, /Undo/, 'a logout would forget a key that was there before')
   t.match(await shell.promptsync(['logout']), { code: 0, stderr: new RegExp(`Forgot the key for ${service.url}`) })
   t.match(await shell.promptsync(['logout']), { code: 0, stderr: /Nobody is logged in/ })
+  const other = service.url.replace('127.0.0.1', 'localhost')
+  await shell.promptsync(['login', other], { stdin: reader.secret })
+  const second = await shell.promptsync(['login', service.url], { stdin: reader.secret })
+  const back = `promptsync login ${other}`
+  t.match(second.stderr, `\nUndo: promptsync logout\nAnd for commands to go to ${other} again: ${back}\n`)
+  t.match(
+    (await shell.promptsync(['login', other], { stdin: reader.secret })).stderr,
+    `\nUndo: promptsync login ${service.url}\n`,
+  )
+  await shell.promptsync(['logout', service.url])
+  await shell.promptsync(['logout', other])
   t.notMatch(await readFile(loginFileOf(shell), 'utf8'), 'ps_')
   await writeFile(loginFileOf(shell), '{"tokens": ps_secret')
   const broken = await shell.promptsync(['status'])

@@ -52,7 +52,7 @@ function addSet(alias: Command, outcome: Outcome): void {
     .option('--version <ref>', 'the same as an option')
     .option('--prompt <name>', 'move the pin of this prompt, not the alias of the whole project')
     .option(...reasonOption)
-    .option('--if-revision <number>', 'only if the alias is still at this revision; exit code 5 where it is not')
+    .option('--if-revision <number>', 'move it only from this revision; exit code 5 where it would move from another')
     .option('--dry-run', 'tell what would change, and change nothing')
     .addHelpText(
       'after',

@@ -90,16 +90,33 @@ async function projectOfNewKey(context: Context, { global }: CreateOptions): Pro
 function expiryOf({ expiresAt, expiresIn }: CreateOptions): string | null {
   if (expiresAt !== undefined && expiresIn !== undefined)
     throw new CliError('It is said twice when the key stops.', { remedy: 'Give --expires-at or --expires-in.' })
-  if (expiresIn !== undefined) return new Date(Date.now() + toSeconds(expiresIn) * 1_000).toISOString()
+  if (expiresIn !== undefined) return new Date(Date.now() + toSpan(expiresIn) * 1_000).toISOString()
   return expiresAt === undefined ? null : toMoment(expiresAt)
+}
+
+/** A hundred years: more is no expiry, and beyond what dates can tell. */
+const maxSpanSeconds = 36_525 * 24 * 60 * 60
+
+function toSpan(text: string): number {
+  const seconds = toSeconds(text)
+  if (seconds > 0 && seconds <= maxSpanSeconds) return seconds
+  throw new CliError(`A key cannot stop after ${text}.`, {
+    remedy: 'Give from 1s to 36525d, or leave it out for a key that stays.',
+  })
 }
 
 function toMoment(text: string): string {
   const moment = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(moment) && moment > Date.now()) return new Date(moment).toISOString()
-  throw new CliError(Number.isNaN(moment) ? `"${text}" is no date.` : `${text} is over already.`, {
+  const isDate = !Number.isNaN(moment) && isDay(text.slice(0, 10))
+  if (isDate && moment > Date.now()) return new Date(moment).toISOString()
+  throw new CliError(isDate ? `${text} is over already.` : `"${text}" is no date.`, {
     remedy: 'Write a coming day as 2027-01-31, or a moment as 2027-01-31T12:00:00Z.',
   })
+}
+
+/** February 30 would be read as a day of March. */
+function isDay(text: string): boolean {
+  return new Date(text).toISOString().startsWith(text)
 }
 
 function placeOf({ project }: Key): string {

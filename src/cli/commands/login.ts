@@ -7,6 +7,7 @@ import { action, type Outcome } from '../run.js'
 import { describeAccess, type KeyAccess, readKeyAccess } from '../server/key-access.js'
 import { loginFile, readLogins, writeLogins } from '../server/login-file.js'
 import { ask } from '../terminal/ask.js'
+import { plainCommandLine } from '../terminal/command-line.js'
 import { examples } from '../terminal/help-text.js'
 import { readInput } from '../terminal/read-input.js'
 
@@ -43,9 +44,10 @@ async function logIn(context: Context, [given]: string[], { withToken }: { withT
   checkToken(token, 'What was given')
   const access = await checkKey(context, url, token)
   const logins = readLogins(context.env)
-  const replaces = Object.hasOwn(logins.tokens, addressKey(url)) && logins.tokens[addressKey(url)] !== token
-  writeLogins(context.env, { current: addressKey(url), tokens: { ...logins.tokens, [addressKey(url)]: token } })
-  report(context, { url: addressKey(url), access, replaces })
+  const address = addressKey(url)
+  const stored = !Object.hasOwn(logins.tokens, address) ? 'new' : logins.tokens[address] === token ? 'same' : 'other'
+  writeLogins(context.env, { current: address, tokens: { ...logins.tokens, [address]: token } })
+  report(context, { url: address, access, stored, before: logins.current })
 }
 
 async function checkKey(context: Context, url: string, token: string): Promise<KeyAccess> {
@@ -65,16 +67,27 @@ function usualAddress({ env, server }: Context): string {
   return env.PROMPTSYNC_URL?.trim() || server().url
 }
 
-type Done = { url: string; access: KeyAccess; replaces: boolean }
+/** `stored` is what the key is to the one that was stored for the server, `before` the server that commands went to. */
+type Done = { url: string; access: KeyAccess; stored: 'new' | 'same' | 'other'; before: string | null }
 
-function report({ output, options, env }: Context, { url, access, replaces }: Done): void {
+const outcomes = {
+  new: { done: 'The key is stored', undo: 'promptsync logout' },
+  same: { done: 'The key was stored already', undo: null },
+  other: { done: 'The key replaces the one before', undo: 'log in with the key before' },
+}
+
+function report({ output, options, env }: Context, { url, access, stored, before }: Done): void {
+  const { done, undo } = outcomes[stored]
   const file = loginFile(env)
   if (options.json) output.json({ url, key: access, file })
   output.note(`Logged in to ${url} by ${describeAccess(access)}.`)
-  output.note(`${replaces ? 'The key replaces the one before' : 'The key is stored'} in ${file}.`)
+  output.note(`${done} in ${file}.`)
   if (isReadableOnTheWay(url)) output.warn(`${url} is not https: others can read the key on the way.`)
   if (env.PROMPTSYNC_TOKEN?.trim()) output.warn('PROMPTSYNC_TOKEN is set and goes before the stored key.')
-  output.note(replaces ? 'Undo: log in with the key before' : 'Undo: promptsync logout')
+  if (undo) output.note(`Undo: ${undo}`)
+  if (before === null || before === url) return
+  const back = plainCommandLine('login', before)
+  output.note(undo ? `And for commands to go to ${before} again: ${back}` : `Undo: ${back}`)
 }
 
 function isReadableOnTheWay(url: string): boolean {

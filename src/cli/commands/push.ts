@@ -7,7 +7,7 @@ import { type LocalPrompts, readLocalPrompts } from '../local/local-prompts.js'
 import { type PushBody, type PushOptions, pushBody } from '../local/push-body.js'
 import { addTemplateOption } from '../options/template-option.js'
 import { action, type Outcome } from '../run.js'
-import { aliasPath } from '../server/aliases.js'
+import { type Alias, aliasPath, requireAlias } from '../server/aliases.js'
 import type { AnswerOf } from '../server/api.js'
 import { whileBusy } from '../server/repeat.js'
 import { commandLine } from '../terminal/command-line.js'
@@ -58,7 +58,7 @@ async function runPush(context: Context, _args: string[], options: PushOptions):
   const local = await readLocalPrompts(context, options)
   refusePruneByFile(local, options)
   const body = await pushBody(context, local, options)
-  const before = body.alias === undefined ? undefined : await findRelease(context, body.alias)
+  const before = body.alias === undefined ? undefined : await findAlias(context, body.alias)
   output.progress(`Sending ${counted(local.files.length, 'file')} (${sizeText(local.sizeBytes)}) to ${context.server().url} …`)
   const { body: pushed, status } = await whileBusy(context, () => send(context, body)).catch((error: unknown) =>
     throwRefused(context, local, body, error),
@@ -66,8 +66,9 @@ async function runPush(context: Context, _args: string[], options: PushOptions):
   output.progress(null)
   if (context.options.json) return output.json(pushed)
   showResults(context, pushed)
-  const told = body.dryRun ? dryOutcome(pushed) : outcomeOf(context, pushed, { before, isNew: status === 201 })
-  tell(context, { ...told, warnings: pushed.warnings })
+  if (body.dryRun) return tell(context, { ...dryOutcome(pushed), warnings: pushed.warnings })
+  const made = before === null && pushed.alias !== null && (await isMade(context, pushed.alias))
+  tell(context, { ...outcomeOf(context, pushed, { before, made, isNew: status === 201 }), warnings: pushed.warnings })
 }
 
 /** A file says nothing about those beside it. */
@@ -86,16 +87,29 @@ function sizeText(bytes: number): string {
   return bytes < 1024 ** 2 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1024 ** 2).toFixed(1)} MiB`
 }
 
-/** Where the alias points before the push: null for nowhere, undefined where that cannot be told. */
-async function findRelease(context: Context, alias: string): Promise<string | null | undefined> {
+/** The alias as it is before the push: null where there is none, undefined where that cannot be told. */
+async function findAlias(context: Context, name: string): Promise<Alias | null | undefined> {
   try {
-    const { body } = await context.api<AnswerOf<'getAlias'>>({ path: aliasPath(alias) })
-    return body.release
+    return await requireAlias(context, name, undefined)
   } catch (error) {
     if (!(error instanceof PromptsyncError)) throw error
     if (error.code === 'alias.not_found') return null
     // A key may push and not read. Whatever else is wrong, the push itself says better.
     if (error.status !== null && !error.code.startsWith('client.')) return undefined
+    throw error
+  }
+}
+
+/** Whether a push made an alias that was not there before it: somebody else may have been first, whose it is then. */
+async function isMade(context: Context, { name, revision }: NonNullable<Pushed['alias']>): Promise<boolean> {
+  if (revision === null || revision === 1) return true
+  try {
+    const asked = { path: `${aliasPath(name)}/history`, query: { limit: 2 } }
+    const { items } = (await context.api<AnswerOf<'listAliasMoves'>>(asked)).body
+    return items.some((move) => move.action === 'delete' && move.revision === revision - 1)
+  } catch (error) {
+    // The push itself is done, and a rollback takes nothing away from anybody.
+    if (error instanceof PromptsyncError) return false
     throw error
   }
 }
@@ -169,18 +183,19 @@ function dryOutcome(pushed: Pushed): Told {
   }
 }
 
-type Before = { before: string | null | undefined; isNew: boolean }
+type Before = { before: Alias | null | undefined; made: boolean; isNew: boolean }
 
-function outcomeOf(context: Context, pushed: Pushed, { before, isNew }: Before): Told {
+function outcomeOf(context: Context, pushed: Pushed, { before, made, isNew }: Before): Told {
   const { release, alias } = pushed
   const ref = release.ref ?? ''
   const counts = countResults(pushed)
   const done = isNew ? `Release ${ref}: ${counts}.` : `Nothing changed: release ${ref} holds all of it (${counts}).`
   if (!alias)
     return { done, next: isNew ? [`No alias was moved. To move one: ${commandLine(context, 'alias', 'set', 'ALIAS', ref)}`] : [] }
-  if (before === alias.release) return { done, next: [`${alias.name} is at ${before} already.`] }
-  const from = before === null || before === undefined ? '' : ` from ${before}`
-  const undo = before === null ? ['alias', 'delete', alias.name] : ['alias', 'rollback', alias.name]
+  if (before && before.revision === alias.revision) return { done, next: [`${alias.name} is at ${alias.release} already.`] }
+  // Somebody else may have moved it since it was looked at.
+  const from = before && before.revision === (alias.revision ?? 0) - 1 ? ` from ${before.release}` : ''
+  const undo = ['alias', made ? 'delete' : 'rollback', alias.name]
   const moved = `Moved ${alias.name}${from} to ${alias.release} (revision ${alias.revision}).`
   return { done, next: [moved, `Undo: ${commandLine(context, ...undo)}`] }
 }

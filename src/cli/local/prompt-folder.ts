@@ -51,8 +51,11 @@ async function walkFolder(context: Context, walk: Walk, { path, rules: above, an
   for (const entry of entries) {
     if (isSkipped(entry.name)) continue
     const inner = path === '' ? entry.name : `${path}/${entry.name}`
+    const place = `${walk.prefix}${inner}`
+    // What leads nowhere need not be told of then, either.
+    if (entry.isSymbolicLink() && rules.ignores(place)) continue
     const kind = await kindOf(walk, inner, entry, ancestors)
-    if (kind === null || rules.ignores(`${walk.prefix}${inner}${kind.isFolder ? '/' : ''}`)) continue
+    if (kind === null || rules.ignores(kind.isFolder ? `${place}/` : place)) continue
     if (kind.isFolder) await walkFolder(context, walk, { path: inner, rules, ancestors: [...ancestors, kind.real] })
     else takeFile(context, walk, inner)
   }

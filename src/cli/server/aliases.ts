@@ -1,6 +1,7 @@
 import type { Context } from '../context.js'
 import { optionWords } from '../terminal/command-line.js'
 import type { AnswerOf } from './api.js'
+import { notPromptsync } from './not-promptsync.js'
 import { pathSegment } from './path-segment.js'
 
 export type Alias = AnswerOf<'getAlias'>
@@ -14,7 +15,9 @@ type Target = { release: string | null; version: string | null }
 
 /** Reads an alias, or with `prompt` the pin of that prompt. Throws `alias.not_found` with the nearest name. */
 export async function requireAlias(context: Context, name: string, prompt: string | undefined): Promise<Alias> {
-  const { body } = await context.api<Alias>({ path: aliasPath(name), query: { prompt } })
+  const path = aliasPath(name)
+  const { body } = await context.api<Alias>({ path, query: { prompt } })
+  if (typeof body.name !== 'string') throw notPromptsync('alias', path)
   return body
 }
 

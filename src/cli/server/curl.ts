@@ -30,10 +30,12 @@ const hidden = '***'
 
 /** The settings of a source without what only it may know. */
 function withoutSecrets(body: string): string {
-  return JSON.stringify(JSON.parse(body), (name, value) => {
+  const settings = JSON.parse(body)
+  return JSON.stringify(settings, (name, value) => {
     if (secretFields.has(name) && value !== null) return hidden
-    // The address of a database holds its password, in which there may be any character.
-    return name === 'url' && typeof value === 'string' ? value.replace(/\/\/.*@/s, `//${hidden}@`) : value
+    if (name !== 'url' || typeof value !== 'string') return value
+    // That of a database is a secret as a whole: its password may stand anywhere in it.
+    return settings.provider === 'database' ? hidden : value.replace(/\/\/.*@/s, `//${hidden}@`)
   })
 }
 

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Call } from '../../client/http.js'
 import type { Context } from '../context.js'
-import { CliError } from '../exit-codes.js'
+import { notPromptsync } from './not-promptsync.js'
 
 /** What every list answers. */
 export type Page<Item> = { items: Item[]; nextCursor: string | null }
@@ -46,10 +46,7 @@ async function readPages<Item>({ output }: Context, ask: Ask, { path, query, lim
   do {
     const size = Math.min(pageSize, limit - items.length)
     const { body }: { body: Page<Item> } = await ask<Page<Item>>({ path, query: { ...query, limit: size, cursor } })
-    if (!Array.isArray(body.items))
-      throw new CliError(`The server answered no list to ${path}: it is not promptsync, or not of this version.`, {
-        remedy: 'Check the address: promptsync status',
-      })
+    if (!Array.isArray(body.items)) throw notPromptsync('list', path)
     items.push(...body.items)
     cursor = body.nextCursor
   } while (cursor !== null && items.length < limit)

@@ -43,7 +43,7 @@ export function createOutput({ stdout, stderr }: Pick<NodeJS.Process, 'stdout' |
   let isShown = false
   const progress = (line: string | null) => {
     if (!showsProgress || (line === null && !isShown)) return
-    stderr.write(`\r\u001b[K${visible(line ?? '')}`)
+    stderr.write(`\r\u001b[K${clipped(visible(line ?? ''), stderr.columns)}`)
     isShown = line !== null
   }
   const say = (line: string) => {
@@ -97,6 +97,18 @@ function alignedTable(headings: readonly string[], rows: readonly (readonly stri
       .map((cell, index) => (index === cells.length - 1 ? cell : cell + ' '.repeat((widths[index] ?? 0) - columnsOf(cell))))
       .join('  ')
   return [paint('dim', line(headings).toUpperCase()), ...plain.map(line)].map((text) => `${text}\n`).join('')
+}
+
+/** As much of a line as stands in one line of a terminal: what goes on in the next one is not taken away with it. */
+function clipped(line: string, columns: number | undefined): string {
+  // A terminal that does not know its width tells 0.
+  if (!columns || columnsOf(line) < columns) return line
+  let beginning = ''
+  for (const character of line) {
+    if (columnsOf(beginning + character) > columns - 2) break
+    beginning += character
+  }
+  return `${beginning}…`
 }
 
 /** How many columns of a terminal a text takes: wide East Asian characters take two, combining ones none. */

@@ -147,12 +147,9 @@ export const ReleaseDiff = z
         from: z.string(),
         to: z.string(),
         diff: PromptDiff.nullable(),
-        omitted: z
-          .enum(['limit', 'purged'])
-          .nullable()
-          .meta({
-            description: 'Why there is no `diff`: so many are told of one call, or content of one of the versions was purged.',
-          }),
+        omitted: z.enum(['limit', 'purged']).nullable().meta({
+          description: 'Why there is no `diff`: so many are told of one call, or content of one of the versions was purged.',
+        }),
       }),
     ),
     truncated: z.boolean().meta({ description: 'Not all names are here; `counts` has all of them.' }),
